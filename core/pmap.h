@@ -1,0 +1,72 @@
+/*
+ * pmap: the truth about one VM's memory: what backs each guest frame.
+ *
+ * A radix tree over guest frame numbers, with 2 MiB leaves: its size follows what is touched. All faults of all engines go
+ * through pmap_resolve. One lock per VM guards the pmap and the tables of all its views.
+ */
+#ifndef CORE_PMAP_H
+#define CORE_PMAP_H
+
+#include "core/alloc.h"
+#include "core/pool.h"
+
+struct settlement;
+
+enum pmap_state {
+	PMAP_NONE = 0, /* outside of RAM and of every device: reads all ones, writes go nowhere */
+	PMAP_EMPTY,    /* RAM never touched: a zeroed frame on first use */
+	PMAP_PRESENT,
+	PMAP_DEVICE,   /* the monitor (or ring 0, for the local APIC) answers */
+	/* room for: SHARED, BALLOONED, COMPRESSED, SWAPPED, LENT */
+	PMAP_STATES
+};
+
+enum pmap_access { PMAP_READ = 1, PMAP_WRITE = 2, PMAP_EXEC = 4 };
+
+#define PMAP_RANGES 16u
+struct pmap_range {
+	gfn_t first;
+	u64 count;
+	enum pmap_state state; /* PMAP_EMPTY: RAM; PMAP_DEVICE */
+	bool read_only;        /* ROM, for RAM ranges: guest writes are DENIED */
+};
+
+struct pmap {
+	struct lock lock;
+	owner_t owner;
+	struct pool *pool;
+	struct alloc *alloc;
+	struct frame_table frames;
+	hfn_t root;               /* radix tree, pool frames of kind FRAME_POOL owned by the VM */
+	struct pmap_range range[PMAP_RANGES]; /* sorted, disjoint: what the machine promises */
+	u32 range_count;
+	u64 promised, resident;   /* 4 KiB frames; untouched = promised - resident */
+	u64 nodes;                /* pool frames of the tree */
+	bool large;               /* back by 2 MiB where possible */
+	struct alloc_preparing preparing;
+};
+
+struct pmap_backing {
+	enum pmap_state state;
+	hfn_t frame;   /* of the guest frame asked for, if PMAP_PRESENT */
+	u8 level;      /* 1: 4 KiB, 2: part of an aligned 2 MiB block of consecutive frames */
+	bool writable;
+};
+
+must_use status pmap_init(struct pmap *p, owner_t owner, struct pool *pool, struct alloc *alloc);
+/* Declares guest frames as RAM or device; ranges must not overlap: IN_USE. */
+must_use status pmap_add_range(struct pmap *p, gfn_t first, u64 count, enum pmap_state state, bool read_only);
+/* What backs `f`, allocating on first touch. The lock is held. OK, and `out` tells; AGAIN: scrubbing goes on, call
+ * again; NO_MEMORY: host is full, nothing changed; BAD_ADDRESS: PMAP_NONE; DEVICE; DENIED: a write to read-only RAM. */
+must_use status pmap_resolve(struct pmap *p, gfn_t f, enum pmap_access access, struct pmap_backing *out);
+/* The same without allocating or judging access: for auditor, walk and tools. */
+struct pmap_backing pmap_look(const struct pmap *p, gfn_t f);
+/* A contiguous guest range gives up its frames (prepare: splits 2 MiB leaves that stick out, may fail). The frames go
+ * into the debt *after* the caller dropped them from every view. At most `budget` entries: AGAIN, *done frames came off. */
+must_use status pmap_release(struct pmap *p, gfn_t first, u64 count, u32 budget, struct settlement *s, u64 *done);
+/* The tree itself, once nothing is resident. */
+void pmap_destroy(struct pmap *p);
+/* Calls visit(ctx, gfn, backing, frames) for each present leaf, in order. */
+bool pmap_visit(const struct pmap *p, bool (*visit)(void *context, gfn_t first, hfn_t frame, u32 frames), void *context);
+
+#endif

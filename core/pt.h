@@ -1,0 +1,70 @@
+/*
+ * pt: one engine that walks and changes page tables of every format. A format is data (fmt_*.c).
+ *
+ * Levels count from 1 (4 KiB leaves) upward. Tables are pool frames. Building goes before publishing: a new table is
+ * filled, then linked by one store. Entries change by exchange, so that A and D bits set meanwhile are not lost.
+ */
+#ifndef CORE_PT_H
+#define CORE_PT_H
+
+#include "core/settle.h"
+
+enum pt_rights { PT_READ = 1, PT_WRITE = 2, PT_EXEC = 4, PT_USER = 8, PT_GLOBAL = 16, PT_UNCACHED = 32 };
+
+struct pt_format {
+	const char *name;
+	u8 levels;      /* levels of a full table */
+	u8 leaf_levels; /* bit n: level n may hold leaves */
+	u64 present;    /* classify: any of these set */
+	u64 table;      /* fixed bits of an entry that names a table */
+	u64 leaf;       /* fixed bits of every leaf (e.g. present, U/S in NPT) */
+	u64 large;      /* PS */
+	u64 write, user, no_exec, global, uncached, accessed, dirty;
+	u64 address;    /* bits that hold the frame's address */
+};
+
+extern const struct pt_format fmt_host, fmt_npt;
+
+enum pt_what { PT_HOLE, PT_TABLE, PT_LEAF };
+
+struct pt {
+	const struct pt_format *format;
+	struct pool *pool;
+	owner_t owner; /* of its tables */
+	hfn_t root;
+	u64 tables; /* that exist, the root included */
+};
+
+/* What stands at one place of a table. */
+struct pt_slot {
+	_Atomic u64 *entry;
+	u8 level;
+	enum pt_what what;
+};
+
+must_use status pt_init(struct pt *t, const struct pt_format *format, struct pool *pool, owner_t owner);
+enum pt_what pt_classify(const struct pt_format *f, u64 entry, u8 level);
+hfn_t pt_entry_frame(const struct pt_format *f, u64 entry);
+u64 pt_leaf(const struct pt_format *f, hfn_t to, u8 level, enum pt_rights rights);
+
+/* Down to the leaf or hole that covers `address`, never below `level`. */
+struct pt_slot pt_find(const struct pt *t, u64 address, u8 level);
+/* As pt_find, but makes the tables down to `level` (splitting a large leaf on the way, A/D and rights kept).
+ * A split weakens nothing and needs no flush; NO_MEMORY changes nothing visible. */
+must_use status pt_reach(struct pt *t, u64 address, u8 level, struct pt_slot *out);
+/* Fills a hole with a leaf. IN_USE if something else stands there; the same leaf is OK. */
+must_use status pt_map(struct pt *t, u64 address, hfn_t to, u8 level, enum pt_rights rights);
+/* Takes leaves out of [address, address + length): entries by exchange, frames stamped for `v`, emptied tables into the
+ * debt. A leaf that sticks out is split first. Stops early (AGAIN) when the settlement is full or after `budget`
+ * entries; *done tells how far it came. */
+must_use status pt_drop(struct pt *t, struct view *v, const struct frame_table *frames, u64 address, u64 length, u32 budget,
+	       struct settlement *s, u64 *done);
+/* Calls `visit` for each leaf, in order of address; false from it stops. Bounded by the caller's range. */
+typedef bool pt_visitor(void *context, u64 address, u64 entry, u8 level);
+bool pt_visit(const struct pt *t, u64 address, u64 length, pt_visitor *visit, void *context);
+/* Calls `visit` for each table frame. */
+bool pt_visit_tables(const struct pt *t, bool (*visit)(void *context, hfn_t table, u8 level), void *context);
+/* A view's whole table, root included, into the debt, in slices: AGAIN until it is gone. The leaves' frames are stamped. */
+must_use status pt_destroy(struct pt *t, struct view *v, const struct frame_table *frames, struct settlement *s);
+
+#endif

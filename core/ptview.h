@@ -1,0 +1,30 @@
+/*
+ * ptview: a view that is a page table filled from a pmap: nested tables and the host's window are both this.
+ */
+#ifndef CORE_PTVIEW_H
+#define CORE_PTVIEW_H
+
+#include "core/pmap.h"
+#include "core/pt.h"
+
+struct ptview {
+	struct view view;
+	struct pt table;
+	struct pmap *pmap;
+	u64 base;              /* table address of guest-physical 0 (0 in nested tables) */
+	enum pt_rights rights; /* at most */
+	u64 fills, drops;
+};
+
+must_use status ptview_init(struct ptview *v, const char *name, const struct pt_format *format, struct pmap *pmap,
+		   struct settler *settler, u64 base, enum pt_rights rights);
+/* Resolves a fault at `at`: asks the truth, fills one entry. Takes the pmap's lock. Status as pmap_resolve; a fault that another
+ * processor has already resolved is OK. */
+must_use status ptview_resolve(struct ptview *v, gpa_t at, enum pmap_access access);
+/* Drops [first, first + count) from the view into the debt. The pmap's lock is held. As pt_drop. */
+must_use status ptview_drop(struct ptview *v, gfn_t first, u64 count, u32 budget, struct settlement *s, u64 *done);
+/* Write access goes away in [first, first+count) (dirty logging, sharing). Lock held; the debt takes the view. */
+must_use status ptview_protect(struct ptview *v, gfn_t first, u64 count, struct settlement *s);
+must_use status ptview_destroy(struct ptview *v, struct settlement *s); /* in slices: AGAIN */
+
+#endif

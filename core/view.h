@@ -1,0 +1,57 @@
+/*
+ * view: anything made from the truth that can name a frame, and who is inside it.
+ *
+ * The entry protocol, interrupts off (the mirror image of settle.c):
+ *
+ *   entry                                settlement
+ *   publish "inside"                     drop entries, stamp frames
+ *   full fence                           raise generation (full fence)
+ *   read generation, compare, flush      look who is inside with an older "flushed": kick, wait
+ *   enter
+ *
+ * Either the settler sees "inside", or the entry sees the new generation; never neither.
+ * Generations are drawn from one flush clock, so a frame's stamp compares with those of every view.
+ */
+#ifndef CORE_VIEW_H
+#define CORE_VIEW_H
+
+#include "core/env.h"
+
+struct flush_clock {
+	_Atomic u64 now;
+};
+
+struct view_cpu {
+	_Atomic u32 inside;  /* this processor may be using translations of the view */
+	_Atomic u64 flushed; /* generation of the view up to which it has forgotten */
+};
+
+struct view {
+	const char *name;
+	struct flush_clock *clock;
+	_Atomic u64 generation; /* clock at the last removal or weakening of an entry */
+	struct view_cpu cpu[MAX_CPUS];
+};
+
+void view_init(struct view *v, const char *name, struct flush_clock *clock);
+
+/* Publishes this processor as inside; returns the generation that it must have flushed to. If that is newer than
+ * what its tag or TLB was flushed to, the caller flushes first, then calls view_flushed. */
+static inline u64 view_enter(struct view *v, unsigned cpu)
+{
+	__atomic_store_n(&v->cpu[cpu].inside, 1, __ATOMIC_RELAXED);
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	return __atomic_load_n(&v->generation, __ATOMIC_RELAXED);
+}
+
+static inline void view_flushed(struct view *v, unsigned cpu, u64 generation)
+{
+	__atomic_store_n(&v->cpu[cpu].flushed, generation, __ATOMIC_RELEASE);
+}
+
+static inline void view_leave(struct view *v, unsigned cpu)
+{
+	__atomic_store_n(&v->cpu[cpu].inside, 0, __ATOMIC_RELEASE);
+}
+
+#endif
