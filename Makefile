@@ -1,0 +1,126 @@
+# Ringmur's build: one file, read from top to bottom. `make help` lists what can be asked for.
+#
+# Sources are found by wildcard, objects lie under build/ in a tree per world:
+#   build/ring0/     ring 0: core, x86, hv                 -> build/ringmur.elf, build/ringmur.bin
+#   build/monitor/   the device model in ring 3            -> build/monitor.elf, carried inside ringmur.elf
+#   build/host-CC/   the same text on the host, sanitized  -> build/host-CC/tests/unit/test_*
+#   build/guests/    the guests that tests and people run
+#   build/deps/      what was fetched: sources, kernels; `make clean` keeps it, `make distclean` does not
+
+MAKEFLAGS += --no-builtin-rules --no-builtin-variables
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+.SECONDARY:
+.SUFFIXES:
+export SOURCE_DATE_EPOCH := 1700000000
+export LC_ALL := C
+
+B       := build
+CC      := gcc
+CLANG   := clang
+LD      := ld
+OBJCOPY := objcopy
+NM      := nm
+
+# ---- what everything is compiled with ----
+
+WARNINGS := -Wall -Wextra -Wconversion -Wsign-conversion -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla \
+            -Wswitch-enum -Werror
+COMMON   := -std=gnu17 -g -I. -Iinclude -MMD -MP $(WARNINGS)
+FREE     := -O2 -ffreestanding -mgeneral-regs-only -mno-red-zone -fno-stack-protector -fno-pic -fno-pie \
+            -fno-omit-frame-pointer -fno-asynchronous-unwind-tables -fcf-protection=none -ffile-prefix-map=$(CURDIR)/=
+RING0    := $(COMMON) $(FREE) -mcmodel=kernel
+MONITOR  := $(COMMON) $(FREE) -ffunction-sections -fdata-sections
+HOSTED   := $(COMMON) -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all -DHOSTED=1
+
+# ---- the sources of each world ----
+
+# $(call sources,FOLDER,SUFFIX): files of that folder and its subfolders
+sources = $(sort $(wildcard $(1)/*$(2) $(1)/*/*$(2) $(1)/*/*/*$(2)))
+
+CORE_C    := $(call sources,core,.c)
+RING0_C   := $(CORE_C) $(call sources,x86,.c) $(call sources,hv,.c)
+RING0_S   := $(filter-out x86/asm/mon_%,$(wildcard x86/asm/*.S))
+RING0_LD  := $(firstword $(wildcard x86/ringmur.ld x86/boot/*.ld x86/boot/*.lds x86/asm/*.ld x86/*.lds))
+# monitor/host/ makes the monitor a host process; it has no place in the real one.
+MONITOR_C := $(filter-out monitor/host/%,$(call sources,monitor,.c))
+MONITOR_S := $(call sources,monitor,.S) $(wildcard x86/asm/mon_*.S)
+MONITOR_LD := $(firstword $(wildcard monitor/*.ld monitor/*.lds monitor/*/*.ld monitor/*/*.lds))
+ACPI_ASL  := $(call sources,monitor,.asl)
+
+RING0_O   := $(RING0_C:%.c=$(B)/ring0/%.o) $(RING0_S:%.S=$(B)/ring0/%.o)
+MONITOR_O := $(MONITOR_C:%.c=$(B)/monitor/%.o) $(MONITOR_S:%.S=$(B)/monitor/%.o)
+
+.PHONY: all
+all: $(B)/ringmur.elf $(B)/ringmur.bin $(B)/monitor.elf
+
+# ---- ring 0 ----
+
+$(B)/ring0/%.o: %.c Makefile
+	@mkdir -p $(@D)
+	$(CC) $(RING0) -c $< -o $@
+
+$(B)/ring0/%.o: %.S Makefile
+	@mkdir -p $(@D)
+	$(CC) $(RING0) -D__ASSEMBLY__ -DMONITOR_ELF='"$(B)/monitor.elf"' -c $< -o $@
+
+$(B)/ring0/x86/asm/monitor_blob.o: $(B)/monitor.elf
+
+LINK0 = $(LD) -nostdlib -static -z noexecstack -z max-page-size=4096 --no-warn-rwx-segments --build-id=none -T $(RING0_LD)
+
+# Linked twice: the names that a backtrace prints are a table made from the first link.
+$(B)/ringmur.elf: $(RING0_O) $(RING0_LD)
+	$(LINK0) -o $@ $(RING0_O)
+
+# The flat image that loaders take by the address fields of its Multiboot header.
+$(B)/ringmur.bin: $(B)/ringmur.elf
+	$(OBJCOPY) -O binary $< $@
+
+# ---- the monitor ----
+
+$(B)/monitor/%.o: %.c Makefile
+	@mkdir -p $(@D)
+	$(CC) $(MONITOR) -c $< -o $@
+
+$(B)/monitor/%.o: %.S Makefile
+	@mkdir -p $(@D)
+	$(CC) $(MONITOR) -D__ASSEMBLY__ -c $< -o $@
+
+$(B)/monitor.elf: $(MONITOR_O) $(MONITOR_LD)
+	$(LD) -nostdlib -static --gc-sections -z noexecstack -z max-page-size=4096 --build-id=none -T $(MONITOR_LD) -o $@ $(MONITOR_O)
+
+# ---- the same text on the host: unit and property tests under sanitizers, by both compilers ----
+
+HOST_C    := $(CORE_C) $(call sources,sim,.c) $(MONITOR_C) $(call sources,monitor/host,.c)
+UNIT_C    := $(wildcard tests/unit/test_*.c)
+
+define hosted # $(1): the compiler's name, $(2): its command
+$(B)/host-$(1)/%.o: %.c Makefile
+	@mkdir -p $$(@D)
+	$(2) $$(HOSTED) -c $$< -o $$@
+$(B)/host-$(1)/lib.a: $$(HOST_C:%.c=$(B)/host-$(1)/%.o)
+	@rm -f $$@
+	ar rcs $$@ $$^
+$(B)/host-$(1)/tests/unit/test_%: $(B)/host-$(1)/tests/unit/test_%.o $(B)/host-$(1)/lib.a
+	$(2) -fsanitize=address,undefined -o $$@ $$^ -lcmocka
+.PHONY: unit-$(1)
+unit-$(1): $$(UNIT_C:%.c=$(B)/host-$(1)/%)
+endef
+$(eval $(call hosted,gcc,$(CC)))
+$(eval $(call hosted,clang,$(CLANG)))
+
+.PHONY: unit test-unit
+unit: unit-gcc unit-clang
+test-unit: unit
+	tools/test-runner --only unit
+
+# ---- dependency files ----
+
+-include $(shell find $(B) -name '*.d' -not -path '$(B)/deps/*' -not -path '$(B)/mutations/*' 2>/dev/null)
+
+.PHONY: clean distclean
+clean:
+	rm -rf $(filter-out $(B)/deps,$(wildcard $(B)/*))
+distclean:
+	rm -rf $(B)
