@@ -34,6 +34,7 @@ struct cpu {
 	hpa_t top_hpa;
 	void *sched;         /* hv's per-processor part */
 	volatile bool online;
+	struct { u64 vector, code, address; } fixup; /* of the last fault of this processor that asm/access.h caught */
 };
 
 extern struct cpu cpus[MAX_CPUS];
@@ -76,6 +77,6 @@ u64 tsc_now(void);
 
 /* Starts the other processors; each runs ap_main on its own stack with interrupts off and its own cpu structure in GS. */
 struct boot_info;
-void smp_start(const struct boot_info *boot, _Noreturn void (*ap_main)(struct cpu *));
+void smp_start(const struct boot_info *boot, void (*ap_main)(struct cpu *)); /* ap_main never returns */
 
 #endif

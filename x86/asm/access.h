@@ -1,0 +1,141 @@
+/*
+ * access: instructions that may fault in ring 0, and what happens then.
+ *
+ * Each names its faulting instruction and a place to go on in the section `extable`. The #PF or #GP handler (cpu/trap.c) finds the
+ * pair, leaves vector, error code and CR2 in this_cpu()->fixup and resumes at the place; a fault without a pair is a panic.
+ * Callers of the memory accesses do STAC before and CLAC after where there is SMAP.
+ */
+#ifndef X86_ASM_ACCESS_H
+#define X86_ASM_ACCESS_H
+
+#include "abi/types.h"
+
+#define EXTABLE(fault, fixup) ".pushsection extable, \"a\"\n\t.quad " fault ", " fixup "\n\t.popsection\n"
+#define FIXUP(label, body, back) ".pushsection .text.fixup, \"ax\"\n" label ":\n\t" body "\n\tjmp " back "\n\t.popsection\n"
+
+/* Copies `bytes`, lowest address first; returns how many were not copied (0: done). */
+static inline u64 copy_or_fault(void *to, const void *from, u64 bytes)
+{
+	u64 left = bytes >> 3;
+	__asm__ volatile("1: rep movsq\n\t"
+			 "movq %[rest], %%rcx\n"
+			 "2: rep movsb\n"
+			 "3:\n"
+			 FIXUP("4", "leaq (%[rest], %%rcx, 8), %%rcx", "3b")
+			 EXTABLE("1b", "4b") EXTABLE("2b", "3b")
+			 : "+&c"(left), "+&D"(to), "+&S"(from) : [rest] "r"(bytes & 7) : "memory");
+	return left;
+}
+
+/* Zeroes likewise. */
+static inline u64 zero_or_fault(void *to, u64 bytes)
+{
+	u64 left = bytes >> 3;
+	__asm__ volatile("1: rep stosq\n\t"
+			 "movq %[rest], %%rcx\n"
+			 "2: rep stosb\n"
+			 "3:\n"
+			 FIXUP("4", "leaq (%[rest], %%rcx, 8), %%rcx", "3b")
+			 EXTABLE("1b", "4b") EXTABLE("2b", "3b")
+			 : "+&c"(left), "+&D"(to) : [rest] "r"(bytes & 7), "a"(0ull) : "memory");
+	return left;
+}
+
+/* One access of the width; false: it faulted, and nothing was read or written. */
+#define ACCESS_WIDTH(bits, suffix, reg)                                                                       \
+	static inline bool load##bits##_or_fault(const u##bits *from, u##bits *value)                         \
+	{                                                                                                     \
+		bool good = true;                                                                             \
+		u##bits got = 0;                                                                              \
+		__asm__ volatile("1: mov" suffix " %[from], %[got]\n"                                         \
+				 "2:\n"                                                                       \
+				 FIXUP("3", "movb $0, %[good]", "2b") EXTABLE("1b", "3b")                     \
+				 : [got] "+" reg(got), [good] "+q"(good) : [from] "m"(*from));                \
+		*value = got;                                                                                 \
+		return good;                                                                                  \
+	}                                                                                                     \
+	static inline bool store##bits##_or_fault(u##bits *to, u##bits value)                                 \
+	{                                                                                                     \
+		bool good = true;                                                                             \
+		__asm__ volatile("1: mov" suffix " %[value], %[to]\n"                                         \
+				 "2:\n"                                                                       \
+				 FIXUP("3", "movb $0, %[good]", "2b") EXTABLE("1b", "3b")                     \
+				 : [to] "+m"(*to), [good] "+q"(good) : [value] reg(value) : "memory");        \
+		return good;                                                                                  \
+	}                                                                                                     \
+	/* *seen holds what is expected, and afterwards what was there; the exchange took place if they are equal. */ \
+	static inline bool cmpxchg##bits##_or_fault(u##bits *at, u##bits *seen, u##bits value)                \
+	{                                                                                                     \
+		bool good = true;                                                                             \
+		u##bits old = *seen;                                                                          \
+		__asm__ volatile("1: lock cmpxchg" suffix " %[value], %[at]\n"                                \
+				 "2:\n"                                                                       \
+				 FIXUP("3", "movb $0, %[good]", "2b") EXTABLE("1b", "3b")                     \
+				 : [at] "+m"(*at), "+a"(old), [good] "+q"(good) : [value] reg(value) : "memory", "cc"); \
+		*seen = old;                                                                                  \
+		return good;                                                                                  \
+	}                                                                                                     \
+	/* *value is stored and holds what was there before. */                                               \
+	static inline bool xchg##bits##_or_fault(u##bits *at, u##bits *value)                                 \
+	{                                                                                                     \
+		bool good = true;                                                                             \
+		u##bits v = *value;                                                                           \
+		__asm__ volatile("1: xchg" suffix " %[v], %[at]\n"                                            \
+				 "2:\n"                                                                       \
+				 FIXUP("3", "movb $0, %[good]", "2b") EXTABLE("1b", "3b")                     \
+				 : [at] "+m"(*at), [v] "+" reg(v), [good] "+q"(good) : : "memory");           \
+		*value = v;                                                                                   \
+		return good;                                                                                  \
+	}
+ACCESS_WIDTH(8, "b", "q")
+ACCESS_WIDTH(16, "w", "r")
+ACCESS_WIDTH(32, "l", "r")
+ACCESS_WIDTH(64, "q", "r")
+#undef ACCESS_WIDTH
+
+/* False: #GP, there is no such MSR. */
+static inline bool rdmsr_or_fault(u32 msr, u64 *value)
+{
+	bool good = true;
+	u32 low = 0, high = 0;
+	__asm__ volatile("1: rdmsr\n"
+			 "2:\n"
+			 FIXUP("3", "movb $0, %[good]", "2b") EXTABLE("1b", "3b")
+			 : "+a"(low), "+d"(high), [good] "+q"(good) : "c"(msr));
+	*value = (u64)high << 32 | low;
+	return good;
+}
+
+static inline bool wrmsr_or_fault(u32 msr, u64 value)
+{
+	bool good = true;
+	__asm__ volatile("1: wrmsr\n"
+			 "2:\n"
+			 FIXUP("3", "movb $0, %[good]", "2b") EXTABLE("1b", "3b")
+			 : [good] "+q"(good) : "c"(msr), "a"((u32)value), "d"((u32)(value >> 32)) : "memory");
+	return good;
+}
+
+/* False: #GP; the bits or their combination are not for this processor (or a guest's XCR0 was refused). */
+static inline bool xsetbv_or_fault(u32 index, u64 value)
+{
+	bool good = true;
+	__asm__ volatile("1: xsetbv\n"
+			 "2:\n"
+			 FIXUP("3", "movb $0, %[good]", "2b") EXTABLE("1b", "3b")
+			 : [good] "+q"(good) : "c"(index), "a"((u32)value), "d"((u32)(value >> 32)) : "memory");
+	return good;
+}
+
+/* False: #GP, the area holds what the processor refuses. 64-byte aligned. */
+static inline bool xrstor64_or_fault(const void *area, u64 mask)
+{
+	bool good = true;
+	__asm__ volatile("1: xrstor64 (%[area])\n"
+			 "2:\n"
+			 FIXUP("3", "movb $0, %[good]", "2b") EXTABLE("1b", "3b")
+			 : [good] "+q"(good) : [area] "r"(area), "a"((u32)mask), "d"((u32)(mask >> 32)) : "memory");
+	return good;
+}
+
+#endif

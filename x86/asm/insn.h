@@ -1,0 +1,236 @@
+/*
+ * insn: the processor's instructions that C has no word for, one small function each, under the manual's names.
+ *
+ * Every assembly statement of ring 0 that is not in a .S file is here or in access.h (accesses that may fault). A function does its
+ * one instruction and nothing else: what must be checked first (is there SMAP, is there XSAVE) is the caller's to know.
+ * "memory" is clobbered wherever the instruction may change what memory reads mean.
+ */
+#ifndef X86_ASM_INSN_H
+#define X86_ASM_INSN_H
+
+#include "abi/types.h"
+
+/* ---- model-specific registers ---- */
+
+static inline u64 rdmsr(u32 msr)
+{
+	u32 low, high;
+	__asm__ volatile("rdmsr" : "=a"(low), "=d"(high) : "c"(msr));
+	return (u64)high << 32 | low;
+}
+
+static inline void wrmsr(u32 msr, u64 value)
+{
+	__asm__ volatile("wrmsr" : : "c"(msr), "a"((u32)value), "d"((u32)(value >> 32)) : "memory");
+}
+
+/* ---- control and debug registers ---- */
+
+#define INSN_REGISTER(reg)                                                                                    \
+	static inline u64 read_##reg(void)                                                                    \
+	{                                                                                                     \
+		u64 value;                                                                                    \
+		__asm__ volatile("movq %%" #reg ", %0" : "=r"(value) : : "memory");                           \
+		return value;                                                                                 \
+	}                                                                                                     \
+	static inline void write_##reg(u64 value)                                                             \
+	{                                                                                                     \
+		__asm__ volatile("movq %0, %%" #reg : : "r"(value) : "memory");                               \
+	}
+INSN_REGISTER(cr0)
+INSN_REGISTER(cr2)
+INSN_REGISTER(cr3)
+INSN_REGISTER(cr4)
+INSN_REGISTER(cr8)
+INSN_REGISTER(dr0)
+INSN_REGISTER(dr1)
+INSN_REGISTER(dr2)
+INSN_REGISTER(dr3)
+INSN_REGISTER(dr6)
+INSN_REGISTER(dr7)
+#undef INSN_REGISTER
+
+static inline void clts(void) { __asm__ volatile("clts" : : : "memory"); }
+
+/* ---- what processor is this ---- */
+
+struct cpuid { u32 eax, ebx, ecx, edx; };
+
+static inline struct cpuid cpuid(u32 leaf, u32 subleaf)
+{
+	struct cpuid r;
+	__asm__ volatile("cpuid" : "=a"(r.eax), "=b"(r.ebx), "=c"(r.ecx), "=d"(r.edx) : "a"(leaf), "c"(subleaf));
+	return r;
+}
+
+/* ---- ports ---- */
+
+static inline u8 in8(u16 port)
+{
+	u8 value;
+	__asm__ volatile("inb %1, %0" : "=a"(value) : "Nd"(port));
+	return value;
+}
+
+static inline u16 in16(u16 port)
+{
+	u16 value;
+	__asm__ volatile("inw %1, %0" : "=a"(value) : "Nd"(port));
+	return value;
+}
+
+static inline u32 in32(u16 port)
+{
+	u32 value;
+	__asm__ volatile("inl %1, %0" : "=a"(value) : "Nd"(port));
+	return value;
+}
+
+static inline void out8(u16 port, u8 value) { __asm__ volatile("outb %0, %1" : : "a"(value), "Nd"(port) : "memory"); }
+static inline void out16(u16 port, u16 value) { __asm__ volatile("outw %0, %1" : : "a"(value), "Nd"(port) : "memory"); }
+static inline void out32(u16 port, u32 value) { __asm__ volatile("outl %0, %1" : : "a"(value), "Nd"(port) : "memory"); }
+
+/* ---- translations and caches ---- */
+
+static inline void invlpg(const void *linear) { __asm__ volatile("invlpg (%0)" : : "r"(linear) : "memory"); }
+static inline void wbinvd(void) { __asm__ volatile("wbinvd" : : : "memory"); }
+
+/* ---- AMD-V ---- */
+
+static inline void invlpga(u64 linear, u32 asid) { __asm__ volatile("invlpga %%rax, %%ecx" : : "a"(linear), "c"(asid) : "memory"); }
+static inline void clgi(void) { __asm__ volatile("clgi" : : : "memory"); }
+static inline void stgi(void) { __asm__ volatile("stgi" : : : "memory"); }
+static inline void vmload(u64 vmcb_hpa) { __asm__ volatile("vmload %%rax" : : "a"(vmcb_hpa) : "memory"); }
+static inline void vmsave(u64 vmcb_hpa) { __asm__ volatile("vmsave %%rax" : : "a"(vmcb_hpa) : "memory"); }
+
+/* ---- extended state ---- */
+
+static inline u64 xgetbv(u32 index)
+{
+	u32 low, high;
+	__asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(index));
+	return (u64)high << 32 | low;
+}
+
+static inline void xsetbv(u32 index, u64 value)
+{
+	__asm__ volatile("xsetbv" : : "c"(index), "a"((u32)value), "d"((u32)(value >> 32)) : "memory");
+}
+
+/* 64-byte aligned area. */
+static inline void xsave64(void *area, u64 mask)
+{
+	__asm__ volatile("xsave64 (%0)" : : "r"(area), "a"((u32)mask), "d"((u32)(mask >> 32)) : "memory");
+}
+
+static inline void xrstor64(const void *area, u64 mask)
+{
+	__asm__ volatile("xrstor64 (%0)" : : "r"(area), "a"((u32)mask), "d"((u32)(mask >> 32)) : "memory");
+}
+
+/* 16-byte aligned area of 512 bytes. */
+static inline void fxsave64(void *area) { __asm__ volatile("fxsave64 (%0)" : : "r"(area) : "memory"); }
+static inline void fxrstor64(const void *area) { __asm__ volatile("fxrstor64 (%0)" : : "r"(area) : "memory"); }
+static inline void fninit(void) { __asm__ volatile("fninit" : : : "memory"); }
+
+static inline u32 rdpkru(void)
+{
+	u32 value, zero;
+	__asm__ volatile("rdpkru" : "=a"(value), "=d"(zero) : "c"(0));
+	return value;
+}
+
+static inline void wrpkru(u32 value) { __asm__ volatile("wrpkru" : : "a"(value), "c"(0), "d"(0) : "memory"); }
+
+/* ---- flags ---- */
+
+static inline void sti(void) { __asm__ volatile("sti" : : : "memory"); }
+static inline void cli(void) { __asm__ volatile("cli" : : : "memory"); }
+static inline void stac(void) { __asm__ volatile("stac" : : : "memory", "cc"); }
+static inline void clac(void) { __asm__ volatile("clac" : : : "memory", "cc"); }
+
+static inline u64 read_rflags(void)
+{
+	u64 value;
+	__asm__ volatile("pushfq; popq %0" : "=r"(value) : : "memory");
+	return value;
+}
+
+/* ---- waiting ---- */
+
+static inline void pause(void) { __asm__ volatile("pause" : : : "memory"); }
+static inline void hlt(void) { __asm__ volatile("hlt" : : : "memory"); }
+/* STI holds interrupts off for one more instruction: nothing is lost between the two. */
+static inline void sti_hlt_cli(void) { __asm__ volatile("sti; hlt; cli" : : : "memory"); }
+static inline void sti_nop_cli(void) { __asm__ volatile("sti; nop; cli" : : : "memory"); }
+
+/* ---- order and time ---- */
+
+static inline void mfence(void) { __asm__ volatile("mfence" : : : "memory"); }
+static inline void lfence(void) { __asm__ volatile("lfence" : : : "memory"); }
+static inline void sfence(void) { __asm__ volatile("sfence" : : : "memory"); }
+/* A full fence, cheaper than MFENCE: any locked instruction is one. */
+static inline void full_fence(void) { __asm__ volatile("lock orl $0, (%%rsp)" : : : "memory", "cc"); }
+/* Keeps the compiler from moving memory accesses across. */
+static inline void compiler_fence(void) { __asm__ volatile("" : : : "memory"); }
+
+static inline u64 rdtsc(void)
+{
+	u32 low, high;
+	__asm__ volatile("rdtsc" : "=a"(low), "=d"(high) : : "memory");
+	return (u64)high << 32 | low;
+}
+
+/* After all loads before it. */
+static inline u64 rdtsc_ordered(void)
+{
+	u32 low, high;
+	__asm__ volatile("lfence; rdtsc" : "=a"(low), "=d"(high) : : "memory");
+	return (u64)high << 32 | low;
+}
+
+/* ---- segments and tables ---- */
+
+struct table_pointer { u16 limit; u64 base; } __attribute__((packed));
+
+static inline void lgdt(const struct table_pointer *p) { __asm__ volatile("lgdt %0" : : "m"(*p) : "memory"); }
+static inline void lidt(const struct table_pointer *p) { __asm__ volatile("lidt %0" : : "m"(*p) : "memory"); }
+static inline void sgdt(struct table_pointer *p) { __asm__ volatile("sgdt %0" : "=m"(*p)); }
+static inline void sidt(struct table_pointer *p) { __asm__ volatile("sidt %0" : "=m"(*p)); }
+static inline void ltr(u16 selector) { __asm__ volatile("ltr %0" : : "r"(selector) : "memory"); }
+static inline void lldt(u16 selector) { __asm__ volatile("lldt %0" : : "r"(selector) : "memory"); }
+static inline void swapgs(void) { __asm__ volatile("swapgs" : : : "memory"); }
+
+/* CS by a far return, SS DS ES FS GS by MOV: loading FS and GS clears their bases, so these come before the base MSRs are written. */
+static inline void load_segments(u16 code, u16 data)
+{
+	u64 cs = code;
+	__asm__ volatile("pushq %0\n"
+			 "leaq 1f(%%rip), %%rax\n"
+			 "pushq %%rax\n"
+			 "lretq\n"
+			 "1: movl %1, %%ss\n"
+			 "movl %1, %%ds\n"
+			 "movl %1, %%es\n"
+			 "movl %2, %%fs\n"
+			 "movl %2, %%gs\n"
+			 : : "r"(cs), "r"((u32)data), "r"(0u) : "rax", "memory");
+}
+
+/* ---- reading where we are, for backtraces ---- */
+
+static inline u64 read_rsp(void)
+{
+	u64 value;
+	__asm__ volatile("movq %%rsp, %0" : "=r"(value));
+	return value;
+}
+
+static inline u64 read_rbp(void)
+{
+	u64 value;
+	__asm__ volatile("movq %%rbp, %0" : "=r"(value));
+	return value;
+}
+
+#endif
