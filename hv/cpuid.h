@@ -1,0 +1,59 @@
+/*
+ * cpuid: what a VM's processors say of themselves. Const tables of masks over the host's own answers, fixed when the VM is made.
+ *
+ * Default-deny: a leaf without a row reads as the vendor answers for a leaf it does not have, a bit without a place in its mask
+ * reads 0. What depends on the vCPU's state (OSXSAVE, APIC, APIC ID, sizes under XCR0) is patched into the answer.
+ */
+#ifndef HV_CPUID_H
+#define HV_CPUID_H
+
+#include "abi/types.h"
+
+enum cpuid_register { CPUID_EAX, CPUID_EBX, CPUID_ECX, CPUID_EDX, CPUID_REGISTERS };
+
+#define CPUID_MAX_ROWS 96u
+#define CPUID_BUCKETS  64u
+#define CPUID_KVM_BASE 0x40000000u
+
+/* The host's raw answer. */
+typedef void (*cpuid_raw)(void *context, u32 leaf, u32 subleaf, u32 out[CPUID_REGISTERS]);
+
+/* What the VM is given. */
+struct cpuid_config {
+	u32 vcpus;
+	u32 tsc_khz;
+	bool tsc_steady;   /* invariant and the same on all processors: offer the invariant TSC and a stable KVM clock */
+	bool kvm_clock;    /* the KVM clock MSRs are there */
+	u64 xcr0_mask;     /* components that guests may enable */
+	u8 phys_bits;
+};
+
+/* What of a vCPU's state shows in CPUID. */
+struct cpuid_dynamic {
+	u32 apic_id;
+	bool apic_enabled; /* IA32_APIC_BASE.EN */
+	u64 cr4, xcr0;
+	u64 ia32_xss;
+};
+
+struct cpuid_row {
+	u32 leaf, subleaf;
+	u32 out[CPUID_REGISTERS];
+	u16 next;  /* in its bucket; 0: none */
+	u8 patch;  /* enum cpuid_patch of cpuid.c */
+	bool any_subleaf;
+};
+
+struct cpuid_table {
+	u16 bucket[CPUID_BUCKETS]; /* row number by hash of the leaf; 0: none */
+	u16 rows, out_of_range;    /* out_of_range: the row that answers for leaves beyond the last (Intel), 0: zeros (AMD) */
+	u32 max_basic, max_extended;
+	struct { u32 offset, size; bool aligned; } component[64]; /* leaf 0DH, by component */
+	struct cpuid_row row[CPUID_MAX_ROWS]; /* row 0 is all zeros */
+};
+
+void cpuid_build(struct cpuid_table *t, const struct cpuid_config *config, cpuid_raw raw, void *context);
+
+void cpuid_answer(const struct cpuid_table *t, u32 leaf, u32 subleaf, const struct cpuid_dynamic *d, u32 out[CPUID_REGISTERS]);
+
+#endif
