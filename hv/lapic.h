@@ -68,7 +68,7 @@ enum lapic_lvt { LAPIC_LVT_TIMER, LAPIC_LVT_THERMAL, LAPIC_LVT_PERF, LAPIC_LVT_L
 
 struct lapic {
 	/* What the entry path looks at, together. */
-	_Atomic u32 look;  /* see lapic.c */
+	u32 look;          /* atomic, see lapic.c */
 	u8 tpr;            /* CR8 is its upper half */
 	u8 in_service;     /* highest vector in ISR, 0: none */
 	bool level_seen;   /* some TMR bit may be set */
@@ -82,7 +82,7 @@ struct lapic {
 	u32 lvt[LAPIC_LVTS];
 	const struct lapic_ops *ops;
 	void *context;
-	_Atomic u64 posted[2 * LAPIC_WORDS]; /* edge, then level */
+	u64 posted[2 * LAPIC_WORDS]; /* atomic; edge, then level */
 };
 
 /* Power-up: xAPIC mode, software-disabled, all LVTs masked. */
