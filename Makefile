@@ -115,6 +115,42 @@ unit: unit-gcc unit-clang
 test-unit: unit
 	tools/test-runner --only unit
 
+# ---- guests: userlands for the stock kernel ----
+
+GUESTS   := $(B)/guests
+KERNEL   := $(B)/deps/kernel/vmlinuz
+BUSYBOX  := /bin/busybox
+COMMANDS := sh mount cat poweroff reboot echo dmesg grep sleep head cut tr uname setsid cttyhack ls ps free cp rm mv mkdir vi \
+            date df du find kill ln lspci more less sed awk sort tail top touch true false test wc stty
+
+$(KERNEL):
+	tools/fetch-debian $(@D)
+
+# $(call userland,ARCHIVE,INIT,MORE PROGRAMS): an archive of busybox, an init and these programs
+define userland
+	@rm -rf $(1).root && mkdir -p $(1).root/bin $(1).root/proc $(1).root/sys $(1).root/dev $(1).root/tmp
+	@install -m 755 $(BUSYBOX) $(3) $(1).root/bin/
+	@for name in $(COMMANDS); do ln -s busybox $(1).root/bin/$$name; done
+	@install -m 755 $(2) $(1).root/init
+	tools/mkcpio $(1).root $(1)
+	@rm -rf $(1).root
+endef
+
+$(GUESTS)/debian.cpio: tests/guests/debian/init tools/mkcpio Makefile
+	@mkdir -p $(@D)
+	$(call userland,$@,$<,)
+
+$(GUESTS)/membench: bench/membench.c Makefile
+	@mkdir -p $(@D)
+	$(CC) -std=gnu17 -O2 -static -Wall -Wextra -Werror -o $@ $<
+
+$(GUESTS)/membench.cpio: bench/init $(GUESTS)/membench tools/mkcpio Makefile
+	$(call userland,$@,$<,$(GUESTS)/membench)
+
+.PHONY: guest-debian guest-debian-membench
+guest-debian: $(KERNEL) $(GUESTS)/debian.cpio
+guest-debian-membench: $(KERNEL) $(GUESTS)/membench.cpio
+
 # ---- dependency files ----
 
 -include $(shell find $(B) -name '*.d' -not -path '$(B)/deps/*' -not -path '$(B)/mutations/*' 2>/dev/null)
