@@ -31,8 +31,12 @@ COMMON   := -std=gnu17 -g -I. -Iinclude -MMD -MP $(WARNINGS)
 FREE     := -O2 -ffreestanding -mgeneral-regs-only -mno-red-zone -fno-stack-protector -fno-pic -fno-pie \
             -fno-omit-frame-pointer -fno-asynchronous-unwind-tables -fcf-protection=none -ffile-prefix-map=$(CURDIR)/=
 RING0    := $(COMMON) $(FREE) -mcmodel=kernel
-MONITOR  := $(COMMON) $(FREE) -ffunction-sections -fdata-sections
-HOSTED   := $(COMMON) -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all -DHOSTED=1
+# Zydis, the emulator's decoder, comes as source from the distribution (tools/fetch-zydis) and needs no libc.
+ZYDIS    := $(B)/deps/zydis
+ZYDIS_I  := -isystem $(ZYDIS)/include -DZYAN_NO_LIBC -DZYDIS_STATIC_BUILD -DZYCORE_STATIC_BUILD
+ZYDIS_C  := Decoder DecoderData SharedData Register
+MONITOR  := $(COMMON) $(FREE) -ffunction-sections -fdata-sections $(ZYDIS_I)
+HOSTED   := $(COMMON) $(ZYDIS_I) -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all -DHOSTED=1
 
 # ---- the sources of each world ----
 
@@ -50,7 +54,7 @@ MONITOR_LD := $(firstword $(wildcard monitor/*.ld monitor/*.lds monitor/*/*.ld m
 ACPI_ASL  := $(call sources,monitor,.asl)
 
 RING0_O   := $(RING0_C:%.c=$(B)/ring0/%.o) $(RING0_S:%.S=$(B)/ring0/%.o)
-MONITOR_O := $(MONITOR_C:%.c=$(B)/monitor/%.o) $(MONITOR_S:%.S=$(B)/monitor/%.o)
+MONITOR_O := $(MONITOR_C:%.c=$(B)/monitor/%.o) $(MONITOR_S:%.S=$(B)/monitor/%.o) $(ZYDIS_C:%=$(B)/monitor/zydis/%.o)
 
 .PHONY: all
 all: $(B)/ringmur.elf $(B)/ringmur.bin $(B)/monitor.elf
@@ -79,7 +83,15 @@ $(B)/ringmur.bin: $(B)/ringmur.elf
 
 # ---- the monitor ----
 
-$(B)/monitor/%.o: %.c Makefile
+$(ZYDIS)/.fetched: tools/fetch-zydis
+	tools/fetch-zydis $(ZYDIS)
+	@touch $@
+
+$(B)/monitor/zydis/%.o: $(ZYDIS)/.fetched Makefile
+	@mkdir -p $(@D)
+	$(CC) -std=gnu17 -w $(FREE) -ffunction-sections -fdata-sections $(ZYDIS_I) -I$(ZYDIS)/src -c $(ZYDIS)/src/$*.c -o $@
+
+$(B)/monitor/%.o: %.c Makefile | $(ZYDIS)/.fetched
 	@mkdir -p $(@D)
 	$(CC) $(MONITOR) -c $< -o $@
 
@@ -92,14 +104,19 @@ $(B)/monitor.elf: $(MONITOR_O) $(MONITOR_LD)
 
 # ---- the same text on the host: unit and property tests under sanitizers, by both compilers ----
 
-HOST_C    := $(CORE_C) $(call sources,sim,.c) $(MONITOR_C) $(call sources,monitor/host,.c)
+# hv's and x86's pure parts: no assembly, no hardware
+PURE_C    := $(wildcard hv/lapic.c hv/cpuid.c x86/decode.c)
+HOST_C    := $(CORE_C) $(PURE_C) $(call sources,sim,.c) $(MONITOR_C) $(call sources,monitor/host,.c)
 UNIT_C    := $(wildcard tests/unit/test_*.c)
 
 define hosted # $(1): the compiler's name, $(2): its command
-$(B)/host-$(1)/%.o: %.c Makefile
+$(B)/host-$(1)/zydis/%.o: $$(ZYDIS)/.fetched Makefile
+	@mkdir -p $$(@D)
+	$(2) -std=gnu17 -w -O2 $$(ZYDIS_I) -I$$(ZYDIS)/src -c $$(ZYDIS)/src/$$*.c -o $$@
+$(B)/host-$(1)/%.o: %.c Makefile | $$(ZYDIS)/.fetched
 	@mkdir -p $$(@D)
 	$(2) $$(HOSTED) -c $$< -o $$@
-$(B)/host-$(1)/lib.a: $$(HOST_C:%.c=$(B)/host-$(1)/%.o)
+$(B)/host-$(1)/lib.a: $$(HOST_C:%.c=$(B)/host-$(1)/%.o) $$(ZYDIS_C:%=$(B)/host-$(1)/zydis/%.o)
 	@rm -f $$@
 	ar rcs $$@ $$^
 $(B)/host-$(1)/tests/unit/test_%: $(B)/host-$(1)/tests/unit/test_%.o $(B)/host-$(1)/lib.a
