@@ -65,11 +65,11 @@ $(B)/ring0/%.o: %.c Makefile
 	@mkdir -p $(@D)
 	$(CC) $(RING0) -c $< -o $@
 
-$(B)/ring0/%.o: %.S Makefile
+$(B)/ring0/%.S.o: %.S Makefile
 	@mkdir -p $(@D)
 	$(CC) $(RING0) -D__ASSEMBLY__ -DMONITOR_ELF='"$(B)/monitor.elf"' -c $< -o $@
 
-$(B)/ring0/x86/asm/monitor_blob.o: $(B)/monitor.elf
+$(B)/ring0/x86/asm/monitor_blob.S.o: $(B)/monitor.elf
 
 LINK0 = $(LD) -nostdlib -static -z noexecstack -z max-page-size=4096 --no-warn-rwx-segments --build-id=none -T $(RING0_LD)
 
@@ -95,7 +95,7 @@ $(B)/monitor/%.o: %.c Makefile | $(ZYDIS)/.fetched
 	@mkdir -p $(@D)
 	$(CC) $(MONITOR) -c $< -o $@
 
-$(B)/monitor/%.o: %.S Makefile
+$(B)/monitor/%.S.o: %.S Makefile
 	@mkdir -p $(@D)
 	$(CC) $(MONITOR) -D__ASSEMBLY__ -c $< -o $@
 
@@ -121,6 +121,7 @@ $(B)/host-$(1)/lib.a: $$(HOST_C:%.c=$(B)/host-$(1)/%.o) $$(ZYDIS_C:%=$(B)/host-$
 	ar rcs $$@ $$^
 $(B)/host-$(1)/tests/unit/test_%: $(B)/host-$(1)/tests/unit/test_%.o $(B)/host-$(1)/lib.a
 	$(2) -fsanitize=address,undefined -o $$@ $$^ -lcmocka
+$(B)/host-$(1)/monitor/%.o: HOSTED += -Dmain=monitor_main
 .PHONY: unit-$(1)
 unit-$(1): $$(UNIT_C:%.c=$(B)/host-$(1)/%)
 endef
@@ -167,6 +168,11 @@ $(GUESTS)/membench.cpio: bench/init $(GUESTS)/membench tools/mkcpio Makefile
 .PHONY: guest-debian guest-debian-membench
 guest-debian: $(KERNEL) $(GUESTS)/debian.cpio
 guest-debian-membench: $(KERNEL) $(GUESTS)/membench.cpio
+
+# ---- all that tests need ----
+
+.PHONY: everything guests
+everything: all unit guests guest-debian guest-debian-membench
 
 # ---- dependency files ----
 
