@@ -62,6 +62,7 @@ struct lapic_timer {
 	u64 started;  /* TSC at which `initial` was written */
 	u64 deadline; /* TSC-deadline mode: the MSR */
 	u64 next;     /* when something happens; LAPIC_NO_DEADLINE: never (disarmed, or masked) */
+	bool stopped; /* ran out as one-shot, then was made periodic: still until `initial` is written again */
 };
 
 enum lapic_lvt { LAPIC_LVT_TIMER, LAPIC_LVT_THERMAL, LAPIC_LVT_PERF, LAPIC_LVT_LINT0, LAPIC_LVT_LINT1, LAPIC_LVT_ERROR, LAPIC_LVTS };
@@ -71,7 +72,7 @@ struct lapic {
 	u32 look;          /* atomic, see lapic.c */
 	u8 tpr;            /* CR8 is its upper half */
 	u8 in_service;     /* highest vector in ISR, 0: none */
-	bool level_seen;   /* some TMR bit may be set */
+	u8 phys_bits;      /* MAXPHYADDR: what IA32_APIC_BASE takes; 52 after a reset, the owner may lower it */
 	u64 irr[LAPIC_WORDS], isr[LAPIC_WORDS], tmr[LAPIC_WORDS];
 	struct lapic_timer timer;
 	u64 base;          /* IA32_APIC_BASE */
@@ -158,6 +159,8 @@ bool lapic_accepts_extint(const struct lapic *l);
 /* When lapic_timer wants to be called: guest TSC. */
 static inline u64 lapic_deadline(const struct lapic *l) { return l->timer.next; }
 void lapic_timer_expire(struct lapic *l, u64 now);
+/* The guest's TSC was moved by `delta` (a write to IA32_TSC): what is counted down is not. */
+void lapic_tsc_moved(struct lapic *l, u64 delta, u64 now);
 /* Call at any time; makes the timer's interrupt pending when it is due. */
 static inline void lapic_timer(struct lapic *l, u64 now)
 {
