@@ -53,8 +53,8 @@ MONITOR_S := $(call sources,monitor,.S) $(wildcard x86/asm/mon_*.S)
 MONITOR_LD := $(firstword $(wildcard monitor/*.ld monitor/*.lds monitor/*/*.ld monitor/*/*.lds))
 ACPI_ASL  := $(call sources,monitor,.asl)
 
-RING0_O   := $(RING0_C:%.c=$(B)/ring0/%.o) $(RING0_S:%.S=$(B)/ring0/%.o)
-MONITOR_O := $(MONITOR_C:%.c=$(B)/monitor/%.o) $(MONITOR_S:%.S=$(B)/monitor/%.o) $(ZYDIS_C:%=$(B)/monitor/zydis/%.o)
+RING0_O   := $(RING0_C:%.c=$(B)/ring0/%.o) $(RING0_S:%.S=$(B)/ring0/%.S.o)
+MONITOR_O := $(MONITOR_C:%.c=$(B)/monitor/%.o) $(MONITOR_S:%.S=$(B)/monitor/%.S.o) $(ZYDIS_C:%=$(B)/monitor/zydis/%.o)
 
 .PHONY: all
 all: $(B)/ringmur.elf $(B)/ringmur.bin $(B)/monitor.elf
@@ -104,9 +104,10 @@ $(B)/monitor.elf: $(MONITOR_O) $(MONITOR_LD)
 
 # ---- the same text on the host: unit and property tests under sanitizers, by both compilers ----
 
-# hv's and x86's pure parts: no assembly, no hardware
+# hv's and x86's pure parts: no assembly, no hardware. What only the real monitor has: its system calls, its memcpy.
 PURE_C    := $(wildcard hv/lapic.c hv/cpuid.c x86/decode.c)
-HOST_C    := $(CORE_C) $(PURE_C) $(call sources,sim,.c) $(MONITOR_C) $(call sources,monitor/host,.c)
+HOST_NOT  := monitor/lib/call.c monitor/lib/string.c
+HOST_C    := $(CORE_C) $(PURE_C) $(call sources,sim,.c) $(filter-out $(HOST_NOT),$(MONITOR_C)) $(call sources,monitor/host,.c)
 UNIT_C    := $(wildcard tests/unit/test_*.c)
 
 define hosted # $(1): the compiler's name, $(2): its command
@@ -169,9 +170,11 @@ $(GUESTS)/membench.cpio: bench/init $(GUESTS)/membench tools/mkcpio Makefile
 guest-debian: $(KERNEL) $(GUESTS)/debian.cpio
 guest-debian-membench: $(KERNEL) $(GUESTS)/membench.cpio
 
+include tests/guests/guests.mk
+
 # ---- all that tests need ----
 
-.PHONY: everything guests
+.PHONY: everything
 everything: all unit guests guest-debian guest-debian-membench
 
 # ---- dependency files ----
