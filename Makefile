@@ -22,6 +22,9 @@ CLANG   := clang
 LD      := ld
 OBJCOPY := objcopy
 NM      := nm
+# One short line for each thing made; `make V=1` shows the commands.
+Q       := $(if $(V),,@)
+made     = @printf '  %-8s %s\n' '$(1)' '$(patsubst $(B)/%,%,$@)'
 
 # ---- what everything is compiled with ----
 
@@ -63,11 +66,13 @@ all: $(B)/ringmur.elf $(B)/ringmur.bin $(B)/monitor.elf
 
 $(B)/ring0/%.o: %.c Makefile
 	@mkdir -p $(@D)
-	$(CC) $(RING0) -c $< -o $@
+	$(call made,CC)
+	$(Q)$(CC) $(RING0) -c $< -o $@
 
 $(B)/ring0/%.S.o: %.S Makefile
 	@mkdir -p $(@D)
-	$(CC) $(RING0) -D__ASSEMBLY__ -DMONITOR_ELF='"$(B)/monitor.elf"' -c $< -o $@
+	$(call made,AS)
+	$(Q)$(CC) $(RING0) -D__ASSEMBLY__ -DMONITOR_ELF='"$(B)/monitor.elf"' -c $< -o $@
 
 $(B)/ring0/x86/asm/monitor_blob.S.o: $(B)/monitor.elf
 
@@ -75,11 +80,13 @@ LINK0 = $(LD) -nostdlib -static -z noexecstack -z max-page-size=4096 --no-warn-r
 
 # Linked twice: the names that a backtrace prints are a table made from the first link.
 $(B)/ringmur.elf: $(RING0_O) $(RING0_LD)
-	$(LINK0) -o $@ $(RING0_O)
+	$(call made,LD)
+	$(Q)$(LINK0) -o $@ $(RING0_O)
 
 # The flat image that loaders take by the address fields of its Multiboot header.
 $(B)/ringmur.bin: $(B)/ringmur.elf
-	$(OBJCOPY) -O binary $< $@
+	$(call made,OBJCOPY)
+	$(Q)$(OBJCOPY) -O binary $< $@
 
 # ---- the monitor ----
 
@@ -89,18 +96,22 @@ $(ZYDIS)/.fetched: tools/fetch-zydis
 
 $(B)/monitor/zydis/%.o: $(ZYDIS)/.fetched Makefile
 	@mkdir -p $(@D)
-	$(CC) -std=gnu17 -w $(FREE) -ffunction-sections -fdata-sections $(ZYDIS_I) -I$(ZYDIS)/src -c $(ZYDIS)/src/$*.c -o $@
+	$(call made,CC)
+	$(Q)$(CC) -std=gnu17 -w $(FREE) -ffunction-sections -fdata-sections $(ZYDIS_I) -I$(ZYDIS)/src -c $(ZYDIS)/src/$*.c -o $@
 
 $(B)/monitor/%.o: %.c Makefile | $(ZYDIS)/.fetched
 	@mkdir -p $(@D)
-	$(CC) $(MONITOR) -c $< -o $@
+	$(call made,CC)
+	$(Q)$(CC) $(MONITOR) -c $< -o $@
 
 $(B)/monitor/%.S.o: %.S Makefile
 	@mkdir -p $(@D)
-	$(CC) $(MONITOR) -D__ASSEMBLY__ -c $< -o $@
+	$(call made,AS)
+	$(Q)$(CC) $(MONITOR) -D__ASSEMBLY__ -c $< -o $@
 
 $(B)/monitor.elf: $(MONITOR_O) $(MONITOR_LD)
-	$(LD) -nostdlib -static --gc-sections -z noexecstack -z max-page-size=4096 --build-id=none -T $(MONITOR_LD) -o $@ $(MONITOR_O)
+	$(call made,LD)
+	$(Q)$(LD) -nostdlib -static --gc-sections -z noexecstack -z max-page-size=4096 --build-id=none -T $(MONITOR_LD) -o $@ $(MONITOR_O)
 
 # ---- the same text on the host: unit and property tests under sanitizers, by both compilers ----
 
@@ -113,15 +124,19 @@ UNIT_C    := $(wildcard tests/unit/test_*.c)
 define hosted # $(1): the compiler's name, $(2): its command
 $(B)/host-$(1)/zydis/%.o: $$(ZYDIS)/.fetched Makefile
 	@mkdir -p $$(@D)
-	$(2) -std=gnu17 -w -O2 $$(ZYDIS_I) -I$$(ZYDIS)/src -c $$(ZYDIS)/src/$$*.c -o $$@
+	$$(call made,CC)
+	$$(Q)$(2) -std=gnu17 -w -O2 $$(ZYDIS_I) -I$$(ZYDIS)/src -c $$(ZYDIS)/src/$$*.c -o $$@
 $(B)/host-$(1)/%.o: %.c Makefile | $$(ZYDIS)/.fetched
 	@mkdir -p $$(@D)
-	$(2) $$(HOSTED) -c $$< -o $$@
+	$$(call made,CC)
+	$$(Q)$(2) $$(HOSTED) -c $$< -o $$@
 $(B)/host-$(1)/lib.a: $$(HOST_C:%.c=$(B)/host-$(1)/%.o) $$(ZYDIS_C:%=$(B)/host-$(1)/zydis/%.o)
 	@rm -f $$@
-	ar rcs $$@ $$^
+	$$(call made,AR)
+	$$(Q)ar rcs $$@ $$^
 $(B)/host-$(1)/tests/unit/test_%: $(B)/host-$(1)/tests/unit/test_%.o $(B)/host-$(1)/lib.a
-	$(2) -fsanitize=address,undefined -o $$@ $$^ -lcmocka
+	$$(call made,LD)
+	$$(Q)$(2) -fsanitize=address,undefined -o $$@ $$^ -lcmocka
 $(B)/host-$(1)/monitor/%.o: HOSTED += -Dmain=monitor_main
 .PHONY: unit-$(1)
 unit-$(1): $$(UNIT_C:%.c=$(B)/host-$(1)/%)
@@ -151,7 +166,8 @@ define userland
 	@install -m 755 $(BUSYBOX) $(3) $(1).root/bin/
 	@for name in $(COMMANDS); do ln -s busybox $(1).root/bin/$$name; done
 	@install -m 755 $(2) $(1).root/init
-	tools/mkcpio $(1).root $(1)
+	$(call made,CPIO)
+	$(Q)tools/mkcpio $(1).root $(1)
 	@rm -rf $(1).root
 endef
 
@@ -161,7 +177,8 @@ $(GUESTS)/debian.cpio: tests/guests/debian/init tools/mkcpio Makefile
 
 $(GUESTS)/membench: bench/membench.c Makefile
 	@mkdir -p $(@D)
-	$(CC) -std=gnu17 -O2 -static -Wall -Wextra -Werror -o $@ $<
+	$(call made,CC)
+	$(Q)$(CC) -std=gnu17 -O2 -static -Wall -Wextra -Werror -o $@ $<
 
 $(GUESTS)/membench.cpio: bench/init $(GUESTS)/membench tools/mkcpio Makefile
 	$(call userland,$@,$<,$(GUESTS)/membench)
