@@ -14,6 +14,13 @@
 
 struct alloc_block; /* one per 2 MiB of address space, alloc.c */
 
+/* Blocks by how much of them is free and how much of that is clean: each search is the head of a list. */
+enum alloc_list {
+	PARTIAL_CLEAN, PARTIAL_MIXED, PARTIAL_DIRTY, /* some frames free; all, some, none of them clean */
+	WHOLE_CLEAN, WHOLE_MIXED, WHOLE_DIRTY,       /* all 512 free */
+	ALLOC_LISTS, ALLOC_NO_LIST = ALLOC_LISTS
+};
+
 struct alloc {
 	struct lock lock;
 	struct frame_table frames;
@@ -22,8 +29,9 @@ struct alloc {
 	const struct mem_env *env;
 	u64 free_frames, clean_frames; /* now */
 	u64 scrubbed_frames;           /* since boot */
-	u32 full_clean, full_dirty, partial; /* list heads: block numbers */
-	s64 fail_after; /* tests: the n-th allocation from now fails; -1: never */
+	u64 changes;                   /* grows with each frame that comes or goes: the auditor's epoch */
+	u32 list[ALLOC_LISTS];         /* heads: block numbers */
+	s64 fail_after; /* tests: 0: the next allocation fails, 1: the one after...; -1: none */
 };
 
 /* Bytes of bookkeeping that alloc_init needs for a frame table of `limit` frames. */
@@ -48,13 +56,19 @@ must_use status alloc_block_clean(struct alloc *a, struct alloc_preparing *p, en
 			 hfn_t *out);
 void alloc_cancel(struct alloc *a, struct alloc_preparing *p);
 
-/* For idle processors and boot: scrubs at most 32 KiB of free memory. false: nothing dirty is left. */
+/* For idle processors and boot: scrubs at most 32 KiB of free memory. false: nothing dirty is left. `p` (which begins as
+ * HFN_NONE) holds nothing between two calls: no frame is out of reach of a taker for longer than one slice. */
 bool alloc_scrub_slice(struct alloc *a, struct alloc_preparing *p);
 
-/* Undo of an allocation: no view and no processor has ever named the frames. They go back as clean. */
+/* Undo of an allocation: no view and no processor has ever named the frames. They go back as they came, clean or dirty. */
 void alloc_undo(struct alloc *a, hfn_t first, u32 count);
 
 /* Settlement's last act, and a boot module's end. Nobody else calls it: tests/lint check the callers. */
 void alloc_give_back(struct alloc *a, hfn_t first, u32 count);
+
+/* Counts down fail_after: the pool's takes fail with the rest. */
+bool alloc_fails_now(struct alloc *a);
+/* Auditor: what the bitmaps say about a frame. */
+void alloc_look(const struct alloc *a, hfn_t f, bool *is_free, bool *is_clean);
 
 #endif

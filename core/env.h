@@ -14,7 +14,8 @@ struct view;
 struct mem_env {
 	/* Zeroes `count` (at most SCRUB_SLICE_FRAMES) free frames through a private mapping. */
 	void (*scrub)(void *context, hfn_t first, u32 count);
-	/* The 2 MiB block at `first` joins the pool: map it at pool base + hpa. Needs no flush.
+	/* The 2 MiB block at `first` joins the pool: map it at pool base + hpa. Needs no flush. The pool's
+	 * lock is held: it takes nothing from the pool.
 	 * false: could not be mapped, nothing changed. */
 	bool (*pool_map)(void *context, hfn_t first);
 	/* Makes processor `cpu` leave the guest and look at the views it is inside. */

@@ -57,6 +57,8 @@ static inline struct frame *frame_of(const struct frame_table *t, hfn_t f)
  * count 0. CHECKs on an arrow that does not exist.
  */
 void frame_become(struct frame *f, enum frame_kind kind, owner_t owner);
+/* The same for `n` frames in a row, at the cost of a compare and a store each where they are alike. */
+void frames_become(struct frame *f, u32 n, enum frame_kind kind, owner_t owner);
 bool frame_may_become(enum frame_kind from, enum frame_kind to);
 const char *frame_kind_name(enum frame_kind kind);
 

@@ -11,7 +11,7 @@
 #include "abi/types.h"
 
 struct lock {
-	_Atomic u32 next, serving;
+	u32 next, serving; /* by __atomic only */
 };
 
 static inline void lock_take(struct lock *l)

@@ -42,6 +42,7 @@ struct pmap {
 	u32 range_count;
 	u64 promised, resident;   /* 4 KiB frames; untouched = promised - resident */
 	u64 nodes;                /* pool frames of the tree */
+	u64 changes;              /* grows with each commit: the auditor's epoch */
 	bool large;               /* back by 2 MiB where possible */
 	struct alloc_preparing preparing;
 };
@@ -64,9 +65,13 @@ struct pmap_backing pmap_look(const struct pmap *p, gfn_t f);
 /* A contiguous guest range gives up its frames (prepare: splits 2 MiB leaves that stick out, may fail). The frames go
  * into the debt *after* the caller dropped them from every view. At most `budget` entries: AGAIN, *done frames came off. */
 must_use status pmap_release(struct pmap *p, gfn_t first, u64 count, u32 budget, struct settlement *s, u64 *done);
-/* The tree itself, once nothing is resident. */
+/* The tree itself, once nothing is resident; what was being prepared goes back. */
 void pmap_destroy(struct pmap *p);
 /* Calls visit(ctx, gfn, backing, frames) for each present leaf, in order. */
 bool pmap_visit(const struct pmap *p, bool (*visit)(void *context, gfn_t first, hfn_t frame, u32 frames), void *context);
+/* The same for leaves that touch [first, first + count), and for the frames of the tree itself. */
+bool pmap_visit_part(const struct pmap *p, gfn_t first, u64 count,
+		     bool (*visit)(void *context, gfn_t first, hfn_t frame, u32 frames), void *context);
+bool pmap_visit_nodes(const struct pmap *p, bool (*visit)(void *context, hfn_t node), void *context);
 
 #endif

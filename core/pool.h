@@ -31,5 +31,7 @@ static inline hpa_t pool_hpa(const struct pool *p, const void *at) { return hpa(
 must_use status pool_take(struct pool *p, enum frame_kind kind, owner_t owner, hfn_t *out);
 /* A table that a view linked comes back only through settlement; bookkeeping of the hypervisor directly. Goes back dirty. */
 void pool_give(struct pool *p, hfn_t f);
+/* Auditor: whether a block of the pool holds the frame, and whether it is handed out. */
+bool pool_holds(const struct pool *p, hfn_t f, bool *used);
 
 #endif

@@ -25,6 +25,10 @@ struct pt_format {
 
 extern const struct pt_format fmt_host, fmt_npt;
 
+#define PT_INDEX_BITS 9u
+/* Bytes that one entry of a table of that level covers. */
+static inline u64 pt_span(u8 level) { return PAGE_SIZE << (PT_INDEX_BITS * (level - 1u)); }
+
 enum pt_what { PT_HOLE, PT_TABLE, PT_LEAF };
 
 struct pt {
@@ -37,7 +41,7 @@ struct pt {
 
 /* What stands at one place of a table. */
 struct pt_slot {
-	_Atomic u64 *entry;
+	u64 *entry; /* by __atomic only: a processor may set A and D */
 	u8 level;
 	enum pt_what what;
 };
@@ -46,6 +50,7 @@ must_use status pt_init(struct pt *t, const struct pt_format *format, struct poo
 enum pt_what pt_classify(const struct pt_format *f, u64 entry, u8 level);
 hfn_t pt_entry_frame(const struct pt_format *f, u64 entry);
 u64 pt_leaf(const struct pt_format *f, hfn_t to, u8 level, enum pt_rights rights);
+enum pt_rights pt_entry_rights(const struct pt_format *f, u64 entry);
 
 /* Down to the leaf or hole that covers `address`, never below `level`. */
 struct pt_slot pt_find(const struct pt *t, u64 address, u8 level);

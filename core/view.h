@@ -18,18 +18,18 @@
 #include "core/env.h"
 
 struct flush_clock {
-	_Atomic u64 now;
+	u64 now; /* this and what follows: by __atomic only */
 };
 
 struct view_cpu {
-	_Atomic u32 inside;  /* this processor may be using translations of the view */
-	_Atomic u64 flushed; /* generation of the view up to which it has forgotten */
+	u32 inside;  /* this processor may be using translations of the view */
+	u64 flushed; /* generation of the view up to which it has forgotten */
 };
 
 struct view {
 	const char *name;
 	struct flush_clock *clock;
-	_Atomic u64 generation; /* clock at the last removal or weakening of an entry */
+	u64 generation; /* clock at the last removal or weakening of an entry */
 	struct view_cpu cpu[MAX_CPUS];
 };
 

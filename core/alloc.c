@@ -1,0 +1,370 @@
+/*
+ * alloc: each 2 MiB block has two bitmaps, free and clean (clean is part of free), and stands in one of six lists by how
+ * full both are. A search is the head of a list; a change re-files one block.
+ *
+ * 1. Whoever scrubs holds the frames as FRAME_SCRUBBING, outside the bitmaps, and no lock.
+ * 2. FRAME_DIRTY of a free frame is the complement of its clean bit; only scrub_frames clears it.
+ * 3. The lock is a leaf: nothing is called under it.
+ */
+#include "core/alloc.h"
+#include "core/bits.h"
+
+#define NO_BLOCK UINT32_MAX
+#define WORD_BITS 64u
+#define BLOCK_WORDS (BLOCK_FRAMES / WORD_BITS)
+
+struct alloc_block {
+	u64 free[BLOCK_WORDS], clean[BLOCK_WORDS];
+	u32 next, prev;
+	u16 free_count, clean_count;
+	u32 list; /* enum alloc_list */
+};
+
+static u64 blocks_of(u64 limit)
+{
+	return (limit + BLOCK_FRAMES - 1) / BLOCK_FRAMES;
+}
+
+u64 alloc_bytes(u64 limit)
+{
+	return blocks_of(limit) * sizeof(struct alloc_block);
+}
+
+static struct alloc_block *block_of(const struct alloc *a, hfn_t f)
+{
+	CHECK(f.v / BLOCK_FRAMES < a->block_count);
+	return &a->blocks[f.v / BLOCK_FRAMES];
+}
+
+static hfn_t block_first(const struct alloc *a, const struct alloc_block *b)
+{
+	return hfn((u64)(b - a->blocks) * BLOCK_FRAMES);
+}
+
+static enum alloc_list list_for(const struct alloc_block *b)
+{
+	if (b->free_count == 0)
+		return ALLOC_NO_LIST;
+	bool whole = b->free_count == BLOCK_FRAMES;
+	if (b->clean_count == b->free_count)
+		return whole ? WHOLE_CLEAN : PARTIAL_CLEAN;
+	if (b->clean_count == 0)
+		return whole ? WHOLE_DIRTY : PARTIAL_DIRTY;
+	return whole ? WHOLE_MIXED : PARTIAL_MIXED;
+}
+
+static void list_out(struct alloc *a, struct alloc_block *b)
+{
+	if (b->list == ALLOC_NO_LIST)
+		return;
+	if (b->prev == NO_BLOCK)
+		a->list[b->list] = b->next;
+	else
+		a->blocks[b->prev].next = b->next;
+	if (b->next != NO_BLOCK)
+		a->blocks[b->next].prev = b->prev;
+	b->list = ALLOC_NO_LIST;
+}
+
+static void refile(struct alloc *a, struct alloc_block *b)
+{
+	enum alloc_list to = list_for(b);
+	if (b->list == to)
+		return;
+	list_out(a, b);
+	if (to == ALLOC_NO_LIST)
+		return;
+	u32 self = (u32)(b - a->blocks);
+	b->prev = NO_BLOCK;
+	b->next = a->list[to];
+	if (b->next != NO_BLOCK)
+		a->blocks[b->next].prev = self;
+	a->list[to] = self;
+	b->list = to;
+}
+
+/* Into the bitmaps, clean or dirty as its flag says. The caller re-files the block. */
+static void put_frame(struct alloc *a, struct alloc_block *b, hfn_t f)
+{
+	u32 i = (u32)(f.v % BLOCK_FRAMES), word = i / WORD_BITS;
+	u64 bit = BIT(i % WORD_BITS);
+	CHECK(!(b->free[word] & bit));
+	b->free[word] |= bit;
+	b->free_count++;
+	a->free_frames++;
+	a->changes++;
+	if (!(frame_of(&a->frames, f)->flags & FRAME_DIRTY)) {
+		b->clean[word] |= bit;
+		b->clean_count++;
+		a->clean_frames++;
+	}
+}
+
+static void pull_frame(struct alloc *a, struct alloc_block *b, hfn_t f)
+{
+	u32 i = (u32)(f.v % BLOCK_FRAMES), word = i / WORD_BITS;
+	u64 bit = BIT(i % WORD_BITS);
+	CHECK(b->free[word] & bit);
+	b->free[word] &= ~bit;
+	b->free_count--;
+	a->free_frames--;
+	a->changes++;
+	if (b->clean[word] & bit) {
+		b->clean[word] &= ~bit;
+		b->clean_count--;
+		a->clean_frames--;
+	}
+}
+
+/* All 512 at once. */
+static void pull_block(struct alloc *a, struct alloc_block *b)
+{
+	CHECK(b->free_count == BLOCK_FRAMES);
+	a->free_frames -= BLOCK_FRAMES;
+	a->clean_frames -= b->clean_count;
+	a->changes++;
+	__builtin_memset(b->free, 0, sizeof(b->free));
+	__builtin_memset(b->clean, 0, sizeof(b->clean));
+	b->free_count = b->clean_count = 0;
+	refile(a, b);
+}
+
+void alloc_init(struct alloc *a, struct frame_table frames, void *memory, const struct mem_env *env)
+{
+	*a = (struct alloc){ .frames = frames, .blocks = memory, .block_count = blocks_of(frames.limit), .env = env,
+			     .fail_after = -1 };
+	for (u32 l = 0; l < ALLOC_LISTS; l++)
+		a->list[l] = NO_BLOCK;
+	for (u64 n = a->block_count; n-- > 0;) {
+		struct alloc_block *b = &a->blocks[n];
+		b->list = ALLOC_NO_LIST;
+		u64 first = n * BLOCK_FRAMES, end = min_u64(first + BLOCK_FRAMES, frames.limit);
+		for (u64 i = first; i < end; i++) {
+			if (frames.at[i].kind != FRAME_FREE)
+				continue;
+			frames.at[i].flags |= FRAME_DIRTY;
+			put_frame(a, b, hfn(i));
+		}
+		refile(a, b);
+	}
+}
+
+bool alloc_fails_now(struct alloc *a)
+{
+	return __builtin_expect(a->fail_after >= 0, 0) && a->fail_after-- == 0;
+}
+
+static struct alloc_block *first_of(const struct alloc *a, const u8 *order, u32 n)
+{
+	for (u32 i = 0; i < n; i++)
+		if (a->list[order[i]] != NO_BLOCK)
+			return &a->blocks[a->list[order[i]]];
+	return NULL;
+}
+
+static hfn_t first_bit(const struct alloc *a, const struct alloc_block *b, const u64 *yes, const u64 *no)
+{
+	for (u32 w = 0; w < BLOCK_WORDS; w++) {
+		u64 bits = no ? yes[w] & ~no[w] : yes[w];
+		if (bits)
+			return hfn_add(block_first(a, b), w * WORD_BITS + (u32)__builtin_ctzll(bits));
+	}
+	CHECK(false && "a block in the wrong list");
+	return HFN_NONE;
+}
+
+/* Frames in hand (SCRUBBING, in no map) become clean. */
+static void scrub_frames(struct alloc *a, hfn_t first, u32 count)
+{
+	a->env->scrub(a->env->context, first, count);
+	for (u32 i = 0; i < count; i++)
+		frame_of(&a->frames, hfn_add(first, i))->flags &= (u8)~FRAME_DIRTY;
+	__atomic_fetch_add(&a->scrubbed_frames, count, __ATOMIC_RELAXED);
+}
+
+/* Searches, best first. Whole clean blocks are broken last. */
+static const u8 clean_order[] = { PARTIAL_CLEAN, PARTIAL_MIXED, WHOLE_MIXED, WHOLE_CLEAN };
+static const u8 dirty_order[] = { PARTIAL_DIRTY, WHOLE_DIRTY };
+static const u8 block_to_scrub[] = { WHOLE_MIXED, WHOLE_DIRTY };
+static const u8 block_for_pool[] = { WHOLE_DIRTY, WHOLE_MIXED, WHOLE_CLEAN };
+static const u8 idle_order[] = { WHOLE_MIXED, WHOLE_DIRTY, PARTIAL_MIXED, PARTIAL_DIRTY };
+#define FIRST_OF(a, order) first_of(a, order, ARRAY_SIZE(order))
+
+status alloc_frame(struct alloc *a, enum frame_kind kind, owner_t owner, hfn_t *out)
+{
+	lock_take(&a->lock);
+	struct alloc_block *b = NULL;
+	bool clean = true;
+	if (!alloc_fails_now(a)) {
+		b = FIRST_OF(a, clean_order);
+		if (!b) {
+			b = FIRST_OF(a, dirty_order);
+			clean = false;
+		}
+	}
+	if (!b) {
+		lock_give(&a->lock);
+		return NO_MEMORY;
+	}
+	hfn_t f = first_bit(a, b, clean ? b->clean : b->free, NULL);
+	pull_frame(a, b, f);
+	refile(a, b);
+	struct frame *frame = frame_of(&a->frames, f);
+	if (clean)
+		frame_become(frame, kind, owner);
+	else
+		frame_become(frame, FRAME_SCRUBBING, OWNER_HYPERVISOR);
+	lock_give(&a->lock);
+	if (!clean) {
+		scrub_frames(a, f, 1);
+		frame_become(frame, kind, owner);
+	}
+	*out = f;
+	return OK;
+}
+
+/* Under the lock: the first whole block in that order leaves the allocator and becomes `kind`. */
+static status take_block(struct alloc *a, const u8 *order, u32 n, enum frame_kind kind, owner_t owner, hfn_t *out)
+{
+	struct alloc_block *b = first_of(a, order, n);
+	if (!b)
+		return NO_MEMORY;
+	pull_block(a, b);
+	*out = block_first(a, b);
+	frames_become(frame_of(&a->frames, *out), BLOCK_FRAMES, kind, owner);
+	return OK;
+}
+
+status alloc_block_dirty(struct alloc *a, enum frame_kind kind, owner_t owner, hfn_t *out)
+{
+	lock_take(&a->lock);
+	status st = NO_MEMORY;
+	if (!alloc_fails_now(a))
+		st = take_block(a, block_for_pool, ARRAY_SIZE(block_for_pool), kind, owner, out);
+	lock_give(&a->lock);
+	return st;
+}
+
+static const u8 clean_block[] = { WHOLE_CLEAN };
+
+static status begin_block(struct alloc *a, struct alloc_preparing *p, enum frame_kind kind, owner_t owner, hfn_t *out)
+{
+	lock_take(&a->lock);
+	status st = NO_MEMORY;
+	if (!alloc_fails_now(a)) {
+		st = take_block(a, clean_block, ARRAY_SIZE(clean_block), kind, owner, out);
+		if (st == NO_MEMORY) {
+			st = take_block(a, block_to_scrub, ARRAY_SIZE(block_to_scrub), FRAME_SCRUBBING,
+					OWNER_HYPERVISOR, &p->first);
+			if (st == OK) {
+				p->done = 0;
+				st = AGAIN;
+			}
+		}
+	}
+	lock_give(&a->lock);
+	return st;
+}
+
+/* Up to one slice of what is dirty in [first + *done, first + BLOCK_FRAMES). */
+static void scrub_slice(struct alloc *a, struct alloc_preparing *p)
+{
+	u32 left = SCRUB_SLICE_FRAMES;
+	while (p->done < BLOCK_FRAMES && left) {
+		u32 n = 0;
+		while (p->done + n < BLOCK_FRAMES && n < left &&
+		       (frame_of(&a->frames, hfn_add(p->first, p->done + n))->flags & FRAME_DIRTY))
+			n++;
+		if (n)
+			scrub_frames(a, hfn_add(p->first, p->done), n);
+		left -= n;
+		p->done += n ? n : 1;
+	}
+}
+
+status alloc_block_clean(struct alloc *a, struct alloc_preparing *p, enum frame_kind kind, owner_t owner, hfn_t *out)
+{
+	if (hfn_is_none(p->first)) {
+		status st = begin_block(a, p, kind, owner, out);
+		if (st != AGAIN)
+			return st;
+	}
+	scrub_slice(a, p);
+	if (p->done < BLOCK_FRAMES)
+		return AGAIN;
+	frames_become(frame_of(&a->frames, p->first), BLOCK_FRAMES, kind, owner);
+	*out = p->first;
+	p->first = HFN_NONE;
+	return OK;
+}
+
+/* Frames that are out of the bitmaps come back, each as clean or dirty as its flag says. */
+static void put_frames(struct alloc *a, hfn_t first, u32 count)
+{
+	lock_take(&a->lock);
+	while (count) {
+		struct alloc_block *b = block_of(a, first);
+		u32 n = (u32)min_u64(count, BLOCK_FRAMES - first.v % BLOCK_FRAMES);
+		frames_become(frame_of(&a->frames, first), n, FRAME_FREE, OWNER_NONE);
+		for (u32 i = 0; i < n; i++)
+			put_frame(a, b, hfn_add(first, i));
+		refile(a, b);
+		first = hfn_add(first, n);
+		count -= n;
+	}
+	lock_give(&a->lock);
+}
+
+void alloc_cancel(struct alloc *a, struct alloc_preparing *p)
+{
+	if (hfn_is_none(p->first))
+		return;
+	put_frames(a, p->first, BLOCK_FRAMES);
+	*p = (struct alloc_preparing){ .first = HFN_NONE };
+}
+
+bool alloc_scrub_slice(struct alloc *a, struct alloc_preparing *p)
+{
+	CHECK(hfn_is_none(p->first));
+	lock_take(&a->lock);
+	struct alloc_block *b = FIRST_OF(a, idle_order);
+	if (!b) {
+		lock_give(&a->lock);
+		return false;
+	}
+	hfn_t first = first_bit(a, b, b->free, b->clean);
+	u32 n = 0;
+	while (n < SCRUB_SLICE_FRAMES) {
+		u32 i = (u32)(first.v % BLOCK_FRAMES) + n;
+		if (i >= BLOCK_FRAMES || !(b->free[i / WORD_BITS] & ~b->clean[i / WORD_BITS] & BIT(i % WORD_BITS)))
+			break;
+		pull_frame(a, b, hfn_add(first, n));
+		n++;
+	}
+	refile(a, b);
+	frames_become(frame_of(&a->frames, first), n, FRAME_SCRUBBING, OWNER_HYPERVISOR);
+	lock_give(&a->lock);
+	scrub_frames(a, first, n);
+	put_frames(a, first, n);
+	return true;
+}
+
+void alloc_undo(struct alloc *a, hfn_t first, u32 count)
+{
+	put_frames(a, first, count);
+}
+
+void alloc_give_back(struct alloc *a, hfn_t first, u32 count)
+{
+	for (u32 i = 0; i < count; i++)
+		frame_of(&a->frames, hfn_add(first, i))->flags |= FRAME_DIRTY;
+	put_frames(a, first, count);
+}
+
+void alloc_look(const struct alloc *a, hfn_t f, bool *is_free, bool *is_clean)
+{
+	const struct alloc_block *b = block_of(a, f);
+	u32 i = (u32)(f.v % BLOCK_FRAMES);
+	*is_free = b->free[i / WORD_BITS] & BIT(i % WORD_BITS);
+	*is_clean = b->clean[i / WORD_BITS] & BIT(i % WORD_BITS);
+}

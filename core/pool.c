@@ -1,0 +1,97 @@
+/*
+ * pool: frames of the hypervisor, by bitmap within each 2 MiB block. A block that has joined never leaves.
+ *
+ * The lock is held while a block joins, so env->pool_map must not take from the pool.
+ */
+#include "core/pool.h"
+#include "core/bits.h"
+
+#define WORD_BITS 64u
+
+void pool_init(struct pool *p, struct alloc *a, void *base)
+{
+	*p = (struct pool){ .alloc = a, .base = base };
+}
+
+static status grow(struct pool *p)
+{
+	struct alloc *a = p->alloc;
+	hfn_t first;
+	if (p->blocks == POOL_MAX_BLOCKS)
+		return NO_MEMORY;
+	status st = alloc_block_dirty(a, FRAME_POOL, OWNER_HYPERVISOR, &first);
+	if (st != OK)
+		return st;
+	if (!a->env->pool_map(a->env->context, first)) {
+		alloc_undo(a, first, BLOCK_FRAMES);
+		return NO_MEMORY;
+	}
+	p->block[p->blocks].first = first;
+	p->block[p->blocks].used = 0;
+	__builtin_memset(p->block[p->blocks].map, 0, sizeof(p->block[p->blocks].map));
+	p->blocks++;
+	return OK;
+}
+
+/* The lock is held. The block with room that joined first, so that used frames stay together. */
+static status take_bit(struct pool *p, hfn_t *out)
+{
+	u32 n = 0;
+	while (n < p->blocks && p->block[n].used == BLOCK_FRAMES)
+		n++;
+	if (n == p->blocks) {
+		status st = grow(p);
+		if (st != OK)
+			return st;
+	}
+	u32 word = 0;
+	while (p->block[n].map[word] == ~0ull)
+		word++;
+	u32 bit = (u32)__builtin_ctzll(~p->block[n].map[word]);
+	p->block[n].map[word] |= BIT(bit);
+	p->block[n].used++;
+	p->used_frames++;
+	*out = hfn_add(p->block[n].first, word * WORD_BITS + bit);
+	return OK;
+}
+
+status pool_take(struct pool *p, enum frame_kind kind, owner_t owner, hfn_t *out)
+{
+	CHECK(kind == FRAME_POOL || kind == FRAME_TABLE);
+	lock_take(&p->lock);
+	status st = alloc_fails_now(p->alloc) ? NO_MEMORY : take_bit(p, out);
+	if (st == OK) {
+		frame_become(frame_of(&p->alloc->frames, *out), kind, owner);
+		__builtin_memset(pool_at(p, frame_hpa(*out)), 0, PAGE_SIZE);
+	}
+	lock_give(&p->lock);
+	return st;
+}
+
+void pool_give(struct pool *p, hfn_t f)
+{
+	lock_take(&p->lock);
+	u32 n = 0;
+	while (n < p->blocks && f.v - p->block[n].first.v >= BLOCK_FRAMES)
+		n++;
+	CHECK(n < p->blocks);
+	u32 i = (u32)(f.v % BLOCK_FRAMES);
+	CHECK(p->block[n].map[i / WORD_BITS] & BIT(i % WORD_BITS));
+	p->block[n].map[i / WORD_BITS] &= ~BIT(i % WORD_BITS);
+	p->block[n].used--;
+	p->used_frames--;
+	frame_become(frame_of(&p->alloc->frames, f), FRAME_POOL, OWNER_HYPERVISOR);
+	lock_give(&p->lock);
+}
+
+bool pool_holds(const struct pool *p, hfn_t f, bool *used)
+{
+	for (u32 n = 0; n < p->blocks; n++) {
+		if (f.v - p->block[n].first.v >= BLOCK_FRAMES)
+			continue;
+		u32 i = (u32)(f.v % BLOCK_FRAMES);
+		*used = p->block[n].map[i / WORD_BITS] & BIT(i % WORD_BITS);
+		return true;
+	}
+	return false;
+}

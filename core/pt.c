@@ -1,0 +1,352 @@
+/*
+ * pt: the engine. All knowledge of bits comes from the format; every entry is classified, then acted on.
+ *
+ * Stores into a live table:  publish()  a complete chain of tables, or a leaf, into a hole or over a leaf that it splits
+ *                            take_out() an entry, by exchange
+ * The lock of the pmap behind the view is held by whoever changes; only processors (A and D) write at the same time.
+ */
+#include "core/pt.h"
+#include "core/bits.h"
+
+#define ENTRIES (1u << PT_INDEX_BITS)
+#define MAX_LEVELS 5u
+#define DESTROY_SLICE 256u /* leaves that one call of pt_destroy takes */
+
+static u32 index_of(u64 address, u8 level)
+{
+	return (u32)(address / pt_span(level)) % ENTRIES;
+}
+
+static u32 frames_in(u8 level)
+{
+	return (u32)(pt_span(level) >> PAGE_SHIFT);
+}
+
+static u64 *table_at(const struct pt *t, hfn_t table)
+{
+	return pool_at(t->pool, frame_hpa(table));
+}
+
+static u64 load(const u64 *entry)
+{
+	return __atomic_load_n(entry, __ATOMIC_RELAXED);
+}
+
+static bool publish(u64 *entry, u64 old, u64 new)
+{
+	return __atomic_compare_exchange_n(entry, &old, new, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
+}
+
+static u64 take_out(u64 *entry)
+{
+	return __atomic_exchange_n(entry, 0, __ATOMIC_SEQ_CST);
+}
+
+enum pt_what pt_classify(const struct pt_format *f, u64 entry, u8 level)
+{
+	if (!(entry & f->present))
+		return PT_HOLE;
+	if (level == 1 || ((f->leaf_levels & BIT(level)) && (entry & f->large)))
+		return PT_LEAF;
+	return PT_TABLE;
+}
+
+hfn_t pt_entry_frame(const struct pt_format *f, u64 entry)
+{
+	return hfn((entry & f->address) >> PAGE_SHIFT);
+}
+
+u64 pt_leaf(const struct pt_format *f, hfn_t to, u8 level, enum pt_rights rights)
+{
+	u64 entry = f->leaf | frame_hpa(to).v;
+	if (level > 1)
+		entry |= f->large;
+	if (rights & PT_WRITE)
+		entry |= f->write;
+	if (!(rights & PT_EXEC))
+		entry |= f->no_exec;
+	if (rights & PT_USER)
+		entry |= f->user;
+	if (rights & PT_GLOBAL)
+		entry |= f->global;
+	if (rights & PT_UNCACHED)
+		entry |= f->uncached;
+	return entry;
+}
+
+enum pt_rights pt_entry_rights(const struct pt_format *f, u64 entry)
+{
+	u32 rights = PT_READ;
+	if (entry & f->write)
+		rights |= PT_WRITE;
+	if (!(entry & f->no_exec))
+		rights |= PT_EXEC;
+	if (entry & f->user)
+		rights |= PT_USER;
+	if (entry & f->global)
+		rights |= PT_GLOBAL;
+	if (entry & f->uncached)
+		rights |= PT_UNCACHED;
+	return (enum pt_rights)rights;
+}
+
+static u64 table_entry(const struct pt *t, hfn_t table)
+{
+	return t->format->table | frame_hpa(table).v;
+}
+
+status pt_init(struct pt *t, const struct pt_format *format, struct pool *pool, owner_t owner)
+{
+	*t = (struct pt){ .format = format, .pool = pool, .owner = owner, .tables = 1 };
+	return pool_take(pool, FRAME_TABLE, owner, &t->root);
+}
+
+struct pt_slot pt_find(const struct pt *t, u64 address, u8 level)
+{
+	hfn_t table = t->root;
+	for (u8 at = t->format->levels;; at--) {
+		u64 *entry = table_at(t, table) + index_of(address, at);
+		u64 value = load(entry);
+		enum pt_what what = pt_classify(t->format, value, at);
+		if (at == level || what != PT_TABLE)
+			return (struct pt_slot){ .entry = entry, .level = at, .what = what };
+		table = pt_entry_frame(t->format, value);
+	}
+}
+
+/* Fills a table, not yet linked, with the pieces of a large leaf: same rights, same A and D. */
+static void fill_with_pieces(const struct pt *t, hfn_t table, u64 leaf, u8 leaf_level)
+{
+	u8 level = (u8)(leaf_level - 1);
+	u64 piece = level > 1 ? leaf : leaf & ~t->format->large;
+	u64 *entries = table_at(t, table);
+	for (u32 i = 0; i < ENTRIES; i++, piece += pt_span(level))
+		entries[i] = piece;
+}
+
+/*
+ * Completes a chain of fresh tables for what `slot` covers, top (chain[0]) to bottom; `old` is what the slot holds. Returns
+ * the entry that links it.
+ */
+static u64 build_chain(const struct pt *t, const hfn_t *chain, u32 n, u64 address, const struct pt_slot *slot, u64 old)
+{
+	u8 level = slot->level;
+	for (u32 i = 0; i < n; i++, level--) {
+		if (slot->what == PT_LEAF)
+			fill_with_pieces(t, chain[i], old, level);
+		u64 *entry = table_at(t, chain[i]) + index_of(address, (u8)(level - 1));
+		old = *entry;
+		if (i + 1 < n)
+			*entry = table_entry(t, chain[i + 1]);
+	}
+	return table_entry(t, chain[0]);
+}
+
+static void give_chain(const struct pt *t, const hfn_t *chain, u32 n)
+{
+	while (n-- > 0)
+		pool_give(t->pool, chain[n]);
+}
+
+status pt_reach(struct pt *t, u64 address, u8 level, struct pt_slot *out)
+{
+	struct pt_slot slot = pt_find(t, address, level);
+	u32 missing = (u32)slot.level - level;
+	if (missing == 0) {
+		*out = slot;
+		return OK;
+	}
+	hfn_t chain[MAX_LEVELS];
+	for (u32 n = 0; n < missing; n++) {
+		status st = pool_take(t->pool, FRAME_TABLE, t->owner, &chain[n]);
+		if (st != OK) {
+			give_chain(t, chain, n);
+			return st;
+		}
+	}
+	u64 old, link;
+	do { /* again if a processor sets A or D in a leaf while it is being split */
+		old = load(slot.entry);
+		link = build_chain(t, chain, missing, address, &slot, old);
+	} while (!publish(slot.entry, old, link));
+	t->tables += missing;
+	*out = pt_find(t, address, level);
+	return OK;
+}
+
+status pt_map(struct pt *t, u64 address, hfn_t to, u8 level, enum pt_rights rights)
+{
+	CHECK(t->format->leaf_levels & BIT(level));
+	CHECK(to.v % frames_in(level) == 0 && address % pt_span(level) == 0);
+	struct pt_slot slot = pt_find(t, address, level);
+	u64 marks = t->format->accessed | t->format->dirty;
+	u64 leaf = pt_leaf(t->format, to, level, rights);
+	if (slot.what == PT_HOLE) {
+		status st = pt_reach(t, address, level, &slot);
+		if (st != OK)
+			return st;
+		CHECK(publish(slot.entry, 0, leaf));
+		return OK;
+	}
+	bool same = slot.what == PT_LEAF && slot.level == level && (load(slot.entry) & ~marks) == leaf;
+	return same ? OK : IN_USE;
+}
+
+struct drop {
+	struct pt *t;
+	struct view *view;
+	const struct frame_table *frames;
+	struct settlement *s;
+	u64 at, end; /* what is left of the range */
+	u32 budget;
+};
+
+static void drop_leaf(struct drop *d, u64 *entry, u8 level)
+{
+	u64 old = take_out(entry);
+	hfn_t first = pt_entry_frame(d->t->format, old);
+	if (first.v + frames_in(level) <= d->frames->limit)
+		settle_stamp_run(d->s, d->view, frame_of(d->frames, first), frames_in(level));
+	else
+		settle_view(d->s, d->view); /* a device's page: in no frame table */
+	d->budget--;
+}
+
+static bool is_empty(const struct pt *t, hfn_t table)
+{
+	const u64 *entries = table_at(t, table);
+	for (u32 i = 0; i < ENTRIES; i++)
+		if (load(&entries[i]))
+			return false;
+	return true;
+}
+
+static void unlink_table(struct drop *d, u64 *entry)
+{
+	hfn_t table = pt_entry_frame(d->t->format, take_out(entry));
+	settle_stamp(d->s, d->view, frame_of(d->frames, table));
+	settle_add_table(d->s, table);
+	d->t->tables--;
+}
+
+/* Whatever comes next may empty one table of each level: is there room for all of them? */
+static bool may_go_on(const struct drop *d)
+{
+	return d->budget && settle_has_room(d->s, d->t->format->levels);
+}
+
+/* The part of the range that lies in one table; `base` is where the table begins. Recursion as deep as the format. */
+static status drop_in_table(struct drop *d, hfn_t table, u8 level, u64 base)
+{
+	u64 *entries = table_at(d->t, table);
+	u64 table_end = base + ENTRIES * pt_span(level);
+	while (d->at < d->end && d->at < table_end) {
+		u64 *entry = entries + index_of(d->at, level);
+		u64 first = align_down(d->at, pt_span(level)), next = first + pt_span(level);
+		u64 value = load(entry);
+		enum pt_what what = pt_classify(d->t->format, value, level);
+		status st = OK;
+		if (what == PT_HOLE) {
+			d->at = min_u64(next, d->end);
+			continue;
+		}
+		if (!may_go_on(d))
+			return AGAIN;
+		if (what == PT_LEAF && (d->at != first || next > d->end)) {
+			struct pt_slot slot;
+			st = pt_reach(d->t, d->at, (u8)(level - 1), &slot);
+		} else if (what == PT_LEAF) {
+			drop_leaf(d, entry, level);
+			d->at = next;
+		} else {
+			hfn_t below = pt_entry_frame(d->t->format, value);
+			st = drop_in_table(d, below, (u8)(level - 1), first);
+			if (is_empty(d->t, below))
+				unlink_table(d, entry);
+			if (st == OK && d->budget)
+				d->budget--;
+		}
+		if (st != OK)
+			return st;
+	}
+	return OK;
+}
+
+status pt_drop(struct pt *t, struct view *v, const struct frame_table *frames, u64 address, u64 length, u32 budget,
+	       struct settlement *s, u64 *done)
+{
+	u64 whole = ENTRIES * pt_span(t->format->levels);
+	u64 first = address % whole;
+	CHECK(length <= whole - first);
+	struct drop d = { .t = t, .view = v, .frames = frames, .s = s, .at = first, .end = first + length, .budget = budget };
+	status st = drop_in_table(&d, t->root, t->format->levels, 0);
+	*done = d.at - first;
+	return st;
+}
+
+struct visit {
+	const struct pt *t;
+	u64 at, end, high; /* high: what the caller's addresses have above the table's reach */
+	pt_visitor *leaf;
+	bool (*table)(void *context, hfn_t table, u8 level);
+	void *context;
+};
+
+static bool visit_table(struct visit *v, hfn_t table, u8 level, u64 base)
+{
+	const u64 *entries = table_at(v->t, table);
+	if (v->table && !v->table(v->context, table, level))
+		return false;
+	for (u32 i = 0; i < ENTRIES; i++) {
+		u64 first = base + i * pt_span(level);
+		if (first + pt_span(level) <= v->at || first >= v->end)
+			continue;
+		u64 entry = load(&entries[i]);
+		switch (pt_classify(v->t->format, entry, level)) {
+		case PT_HOLE:
+			break;
+		case PT_TABLE:
+			if (!visit_table(v, pt_entry_frame(v->t->format, entry), (u8)(level - 1), first))
+				return false;
+			break;
+		case PT_LEAF:
+			if (v->leaf && !v->leaf(v->context, first | v->high, entry, level))
+				return false;
+			break;
+		}
+	}
+	return true;
+}
+
+bool pt_visit(const struct pt *t, u64 address, u64 length, pt_visitor *visit, void *context)
+{
+	u64 whole = ENTRIES * pt_span(t->format->levels);
+	u64 first = address % whole;
+	struct visit v = { .t = t, .at = first, .end = first + length, .high = address - first, .leaf = visit,
+			   .context = context };
+	return visit_table(&v, t->root, t->format->levels, 0);
+}
+
+bool pt_visit_tables(const struct pt *t, bool (*visit)(void *context, hfn_t table, u8 level), void *context)
+{
+	struct visit v = { .t = t, .end = ENTRIES * pt_span(t->format->levels), .table = visit, .context = context };
+	return visit_table(&v, t->root, t->format->levels, 0);
+}
+
+status pt_destroy(struct pt *t, struct view *v, const struct frame_table *frames, struct settlement *s)
+{
+	if (hfn_is_none(t->root))
+		return OK;
+	u64 done;
+	status st = pt_drop(t, v, frames, 0, ENTRIES * pt_span(t->format->levels), DESTROY_SLICE, s, &done);
+	if (st != OK)
+		return st;
+	if (!settle_has_room(s, 1))
+		return AGAIN;
+	CHECK(is_empty(t, t->root) && t->tables == 1);
+	settle_stamp(s, v, frame_of(frames, t->root));
+	settle_add_table(s, t->root);
+	t->root = HFN_NONE;
+	t->tables = 0;
+	return OK;
+}

@@ -1,0 +1,104 @@
+/*
+ * ptview: filling a page table from the truth, one fault at a time, and taking out of it again.
+ */
+#include "core/ptview.h"
+#include "core/bits.h"
+
+#define LARGE 2u /* the level of a 2 MiB leaf */
+
+status ptview_init(struct ptview *v, const char *name, const struct pt_format *format, struct pmap *pmap,
+		   struct settler *settler, u64 base, enum pt_rights rights)
+{
+	CHECK(base % BLOCK_SIZE == 0);
+	*v = (struct ptview){ .pmap = pmap, .base = base, .rights = rights };
+	view_init(&v->view, name, &settler->clock);
+	return pt_init(&v->table, format, pmap->pool, pmap->owner);
+}
+
+/* A leaf stands there already: another processor was faster, or it lacks a right that the truth gives. */
+static void strengthen(struct ptview *v, const struct pt_slot *slot, hfn_t frame, u64 leaf)
+{
+	const struct pt_format *f = v->table.format;
+	u64 old = __atomic_load_n(slot->entry, __ATOMIC_RELAXED), new;
+	u64 part = slot->level == LARGE ? frame.v % BLOCK_FRAMES : 0;
+	CHECK(pt_entry_frame(f, old).v + part == frame.v);
+	do
+		new = old | (leaf & f->write);
+	while (new != old && !__atomic_compare_exchange_n(slot->entry, &old, new, false, __ATOMIC_SEQ_CST,
+							    __ATOMIC_RELAXED));
+}
+
+static status fill(struct ptview *v, gpa_t at, const struct pmap_backing *b)
+{
+	u64 address = v->base + align_down(at.v, PAGE_SIZE);
+	u32 rights = b->writable ? v->rights : v->rights & ~(u32)PT_WRITE;
+	u64 leaf = pt_leaf(v->table.format, b->frame, 1, (enum pt_rights)rights);
+	struct pt_slot slot = pt_find(&v->table, address, 1);
+	if (slot.what == PT_LEAF) {
+		strengthen(v, &slot, b->frame, leaf);
+		return OK;
+	}
+	v->fills++;
+	if (b->level != LARGE || slot.level < LARGE)
+		return pt_map(&v->table, address, b->frame, 1, (enum pt_rights)rights);
+	return pt_map(&v->table, align_down(address, BLOCK_SIZE), hfn(align_down(b->frame.v, BLOCK_FRAMES)), LARGE,
+		      (enum pt_rights)rights);
+}
+
+status ptview_resolve(struct ptview *v, gpa_t at, enum pmap_access access)
+{
+	static_assert((int)PT_READ == PMAP_READ && (int)PT_WRITE == PMAP_WRITE && (int)PT_EXEC == PMAP_EXEC,
+		      "an access is judged by the view's rights");
+	if ((u32)access & ~(u32)v->rights)
+		return DENIED;
+	lock_take(&v->pmap->lock);
+	struct pmap_backing b;
+	status st = pmap_resolve(v->pmap, gpa_frame(at), access, &b);
+	if (st == OK)
+		st = fill(v, at, &b);
+	lock_give(&v->pmap->lock);
+	return st;
+}
+
+status ptview_drop(struct ptview *v, gfn_t first, u64 count, u32 budget, struct settlement *s, u64 *done)
+{
+	u64 bytes;
+	status st = pt_drop(&v->table, &v->view, &v->pmap->frames, v->base + frame_gpa(first).v, count << PAGE_SHIFT, budget,
+			    s, &bytes);
+	*done = bytes >> PAGE_SHIFT;
+	v->drops++;
+	return st;
+}
+
+static void weaken(struct ptview *v, const struct pt_slot *slot, struct settlement *s)
+{
+	const struct pt_format *f = v->table.format;
+	u64 old = __atomic_fetch_and(slot->entry, ~f->write, __ATOMIC_SEQ_CST);
+	u32 frames = slot->level == LARGE ? BLOCK_FRAMES : 1;
+	if (old & f->write)
+		settle_stamp_run(s, &v->view, frame_of(&v->pmap->frames, pt_entry_frame(f, old)), frames);
+}
+
+status ptview_protect(struct ptview *v, gfn_t first, u64 count, struct settlement *s)
+{
+	u64 at = v->base + frame_gpa(first).v, end = at + (count << PAGE_SHIFT);
+	while (at < end) {
+		struct pt_slot slot = pt_find(&v->table, at, 1);
+		u64 span = pt_span(slot.level), start = align_down(at, span);
+		if (slot.what == PT_LEAF && (at != start || start + span > end)) {
+			status st = pt_reach(&v->table, at, (u8)(slot.level - 1), &slot);
+			if (st != OK)
+				return st;
+			continue;
+		}
+		if (slot.what == PT_LEAF)
+			weaken(v, &slot, s);
+		at = start + span;
+	}
+	return OK;
+}
+
+status ptview_destroy(struct ptview *v, struct settlement *s)
+{
+	return pt_destroy(&v->table, &v->view, &v->pmap->frames, s);
+}
