@@ -34,6 +34,8 @@ enum { PORT_EXIT = 0xf4, PORT_DEBUG = 0xe9, PORT_COM1 = 0x3f8 };
 /* %s %c %d %u %x %lu %lx %llx, with a width and zero padding for the hexadecimal ones. */
 void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 bool check(const char *name, bool holds);
+/* A check that held, with a remark behind its name. */
+bool check_noted(const char *name, const char *note);
 bool check_equal(const char *name, u64 got, u64 want);
 /* For what cannot be tested here: says why, counts as neither. */
 void skip(const char *name, const char *why);
@@ -110,7 +112,14 @@ bool expect_user(const char *name, void (*fn)(void *), void *arg, word vector, w
 bool expect_none(const char *name, void (*fn)(void *), void *arg);
 bool trap_was(const char *name, bool trapped, word vector, word error);
 
+/*
+ * Says that QEMU's TCG is known to err in the next expectation, and how: this other exception (NO_VECTOR: none), at
+ * whatever RIP, is then taken too, and the line says `(as TCG)`.
+ */
+void tolerate(word vector, word error);
+
 void idt_set(unsigned vector, word entry, unsigned dpl, unsigned type, unsigned ist);
+void idt_absent(unsigned vector); /* a gate that is not present */
 enum { GATE_INTERRUPT = 14, GATE_TRAP = 15 };
 enum { IST_NONE, IST_DF, IST_NMI, IST_SPARE };
 struct table_pointer {
@@ -265,6 +274,8 @@ bool feature(u32 leaf, enum cpuid_register reg, unsigned bit);
 #define HAS_RDTSCP     feature(0x80000001u, IN_D, 27)
 #define HAS_SVM        feature(0x80000001u, IN_C, 2)
 unsigned physical_bits(void);
+/* True on QEMU's TCG itself, by its hypervisor leaf: there SVM is not hidden, and some checks are tolerant. */
+bool on_tcg(void);
 
 /* --- time and the old interrupt controllers ----------------------------------------------------------- */
 

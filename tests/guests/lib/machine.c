@@ -24,6 +24,13 @@ unsigned physical_bits(void)
 	return cpuid(0x80000000u, 0).a >= 0x80000008u ? cpuid(0x80000008u, 0).a & 0xff : 36;
 }
 
+bool on_tcg(void)
+{
+	struct leaf l = cpuid(0x40000000u, 0);
+
+	return HAS_HYPERVISOR && l.b == 0x54474354u && l.c == 0x43544743u && l.d == 0x47435447u; /* TCGTCGTCGTCG */
+}
+
 /* --- PIC and PIT -------------------------------------------------------------------------------------- */
 
 enum {

@@ -101,6 +101,13 @@ bool check(const char *name, bool holds)
 	return holds;
 }
 
+bool check_noted(const char *name, const char *note)
+{
+	say("ok %s (%s)\n", name, note);
+	passed++;
+	return true;
+}
+
 bool check_equal(const char *name, u64 got, u64 want)
 {
 	if (got == want)
