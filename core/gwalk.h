@@ -21,6 +21,7 @@ struct gwalk_mode { /* made from CR0, CR4, EFER, RFLAGS, CPUID by gwalk_mode_of 
 	bool gib_pages, pse36;
 	u8 maxphyaddr;
 	u64 cr3;
+	u64 reserved; /* bits that are 0 in every 8-byte entry of these tables (PAE's top level: and more) */
 };
 
 struct gwalk_registers { u64 cr0, cr3, cr4, efer, rflags; };
@@ -50,6 +51,7 @@ struct gwalk_result {
  * `update`. OK; FAULT with result->error; AGAIN when an entry changed underneath (run the exit again); or what memory answered.
  * The address is canonical for the mode (the caller has judged that: it is #GP or #SS, not #PF).
  */
+/* gwalk_fast.h has the same as gwalk_with, always inlined, for the callers who count instructions. */
 must_use status gwalk(const struct gwalk_mode *mode, const struct gwalk_memory *memory, void *context, gva_t address, u32 access,
 	     bool update, struct gwalk_result *result);
 
