@@ -17,6 +17,7 @@ export SOURCE_DATE_EPOCH := 1700000000
 export LC_ALL := C
 
 B       := build
+DEPS    := build/deps
 CC      := gcc
 CLANG   := clang
 LD      := ld
@@ -35,7 +36,7 @@ FREE     := -O2 -ffreestanding -mgeneral-regs-only -mno-red-zone -fno-stack-prot
             -fno-omit-frame-pointer -fno-asynchronous-unwind-tables -fcf-protection=none -ffile-prefix-map=$(CURDIR)/=
 RING0    := $(COMMON) $(FREE) -mcmodel=kernel
 # Zydis, the emulator's decoder, comes as source from the distribution (tools/fetch-zydis) and needs no libc.
-ZYDIS    := $(B)/deps/zydis
+ZYDIS    := $(DEPS)/zydis
 ZYDIS_I  := -isystem $(ZYDIS)/include -DZYAN_NO_LIBC -DZYDIS_STATIC_BUILD -DZYCORE_STATIC_BUILD
 ZYDIS_C  := Decoder DecoderData SharedData Register
 MONITOR  := $(COMMON) $(FREE) -ffunction-sections -fdata-sections $(ZYDIS_I)
@@ -152,7 +153,7 @@ test-unit: unit
 # ---- guests: userlands for the stock kernel ----
 
 GUESTS   := $(B)/guests
-KERNEL   := $(B)/deps/kernel/vmlinuz
+KERNEL   := $(DEPS)/kernel/vmlinuz
 BUSYBOX  := /bin/busybox
 COMMANDS := sh mount cat poweroff reboot echo dmesg grep sleep head cut tr uname setsid cttyhack ls ps free cp rm mv mkdir vi \
             date df du find kill ln lspci more less sed awk sort tail top touch true false test wc stty
@@ -188,6 +189,18 @@ guest-debian: $(KERNEL) $(GUESTS)/debian.cpio
 guest-debian-membench: $(KERNEL) $(GUESTS)/membench.cpio
 
 include tests/guests/guests.mk
+
+# ---- measuring ----
+
+$(B)/peers/kvm.cpio: bench/kvm-init bench/make-kvm-peer $(KERNEL) $(GUESTS)/membench.cpio
+	@mkdir -p $(@D)
+	$(call made,CPIO)
+	$(Q)bench/make-kvm-peer $(DEPS)/kernel $(GUESTS)/membench.cpio $(BUSYBOX) $@
+
+.PHONY: bench
+bench:
+	@tools/setup run
+	@bench/run
 
 # ---- all that tests need ----
 
