@@ -88,7 +88,7 @@ static inline bool decode_plain_hlt(const u8 *bytes, u32 length) { return length
 
 /* ---- operands of a decoded instruction; gpr[] in the order of `reg` ---- */
 
-/* Effective address (offset in its segment), wrapped to the address size. */
+/* Effective address (offset in its segment), wrapped to the address size. `rip`: where this instruction begins. */
 u64 insn_offset(const struct insn *i, const u64 gpr[16], u64 rip);
 /* A register of `size` bytes, AH..BH included. */
 u64 insn_get(const struct insn *i, const u64 gpr[16], u32 reg, u32 size);
