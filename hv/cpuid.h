@@ -8,11 +8,13 @@
 #define HV_CPUID_H
 
 #include "abi/types.h"
+#include <assert.h>
 
 enum cpuid_register { CPUID_EAX, CPUID_EBX, CPUID_ECX, CPUID_EDX, CPUID_REGISTERS };
 
 #define CPUID_MAX_ROWS 96u
 #define CPUID_BUCKETS  64u
+#define CPUID_COMPONENTS 8u /* of XSAVE: x87 to ZMM; later ones are not offered */
 #define CPUID_KVM_BASE 0x40000000u
 
 /* The host's raw answer. */
@@ -24,7 +26,7 @@ struct cpuid_config {
 	u32 tsc_khz;
 	bool tsc_steady;   /* invariant and the same on all processors: offer the invariant TSC and a stable KVM clock */
 	bool kvm_clock;    /* the KVM clock MSRs are there */
-	u64 xcr0_mask;     /* components that guests may enable */
+	u64 xcr0_mask;     /* components that host and guests may use; 0: no XSAVE */
 	u8 phys_bits;
 };
 
@@ -33,7 +35,6 @@ struct cpuid_dynamic {
 	u32 apic_id;
 	bool apic_enabled; /* IA32_APIC_BASE.EN */
 	u64 cr4, xcr0;
-	u64 ia32_xss;
 };
 
 struct cpuid_row {
@@ -46,11 +47,15 @@ struct cpuid_row {
 
 struct cpuid_table {
 	u16 bucket[CPUID_BUCKETS]; /* row number by hash of the leaf; 0: none */
-	u16 rows, out_of_range;    /* out_of_range: the row that answers for leaves beyond the last (Intel), 0: zeros (AMD) */
+	u16 rows;
+	bool intel;                /* leaves beyond the last: as the last basic one (Intel), else zeros (AMD) */
+	bool compacted;            /* XSAVEC is there */
 	u32 max_basic, max_extended;
-	struct { u32 offset, size; bool aligned; } component[64]; /* leaf 0DH, by component */
+	u64 xcr0_mask;             /* what the guest may set in XCR0: the features that are offered */
+	struct { u32 offset, size; bool aligned; } component[CPUID_COMPONENTS]; /* leaf 0DH */
 	struct cpuid_row row[CPUID_MAX_ROWS]; /* row 0 is all zeros */
 };
+static_assert(sizeof(struct cpuid_table) <= PAGE_SIZE, "one page");
 
 void cpuid_build(struct cpuid_table *t, const struct cpuid_config *config, cpuid_raw raw, void *context);
 
