@@ -2,7 +2,7 @@
  * gwalk: the guest's own page tables, walked as its processor would: every paging mode, permissions, error codes, A and D.
  *
  * SDM vol. 3, chapter 4; APM vol. 2, chapter 5. The bytes of the tables come through `gwalk_memory`, whose functions a caller
- * names as constants so that the walk inlines to straight code (gwalk_with); gwalk() is the same, out of line.
+ * names as constants so that the usual walk inlines to straight code (gwalk_with); gwalk() is the whole of it, out of line.
  */
 #ifndef CORE_GWALK_H
 #define CORE_GWALK_H
@@ -51,7 +51,7 @@ struct gwalk_result {
  * `update`. OK; FAULT with result->error; AGAIN when an entry changed underneath (run the exit again); or what memory answered.
  * The address is canonical for the mode (the caller has judged that: it is #GP or #SS, not #PF).
  */
-/* gwalk_fast.h has the same as gwalk_with, always inlined, for the callers who count instructions. */
+/* gwalk_fast.h has the same as gwalk_with, whose usual case is inlined, for callers who count instructions. */
 must_use status gwalk(const struct gwalk_mode *mode, const struct gwalk_memory *memory, void *context, gva_t address, u32 access,
 	     bool update, struct gwalk_result *result);
 

@@ -1,10 +1,8 @@
 /*
- * gwalk_fast: the walk itself, always inlined: a caller whose gwalk_memory is a static const of static inline functions gets
- * straight code without a call.
+ * gwalk_fast: the walk that nearly always happens, inlined: 4-level tables, 4 KiB or 2 MiB pages, no fault, nothing to mark.
  *
- *   gwalk_step   one entry: present? reserved bits? large?           SDM vol. 3, 4.3-4.5
- *   gwalk_judge  the access against the rights gathered on the way   4.6, 4.7
- *   gwalk_mark   A and D, when everything else has succeeded         4.8
+ * It answers OK or hands over to gwalk(), which walks again and judges. A caller whose gwalk_memory is a static const of
+ * static inline functions gets straight code.
  */
 #ifndef CORE_GWALK_FAST_H
 #define CORE_GWALK_FAST_H
@@ -24,236 +22,63 @@
 #define GPTE_NX BIT(63)
 #define GPTE_ADDRESS     BITS(51, 12)
 #define GPTE_RESERVED_2M BITS(20, 13) /* bit 12 is PAT in a large leaf */
-#define GPTE_RESERVED_1G BITS(29, 13)
-#define GPTE_ADDRESS_32  BITS(31, 12)
-#define GPDPTE_RESERVED  (BITS(2, 1) | BITS(8, 5) | BITS(63, 52)) /* PAE, table 4-8 */
-#define GCR3_PAE         BITS(31, 5)
-#define G4M_SHIFT        22
-#define G4M_HIGH_SHIFT   (32 - 13) /* PSE-36: bits 20..13 hold address bits 39..32 */
-#define G4M_HIGH         BITS(20, 13)
-#define G4M_TOP          40u /* the widest address of PSE-36 */
-#define G4M_LOWEST       19u /* bits 21 .. (width - 19) are reserved, table 4-4 */
-#define GWALK_LEVELS     5u
 #define GWALK_LARGE_BITS(level) (PAGE_SHIFT + 9u * ((level) - 1u))
 
-static_assert((u64)GW_WRITE == GPTE_W && (u64)GW_USER == GPTE_U, "an access is compared with rights bit by bit");
-
-/* What was read on the way, for gwalk_mark. Apart from the rest, so that the rest lives in processor registers. */
-struct gwalk_trail {
-	gpa_t at[GWALK_LEVELS];
-	u64 value[GWALK_LEVELS];
-};
-
-struct gwalk_walk {
-	const struct gwalk_mode *mode;
-	const struct gwalk_memory *memory;
-	void *context;
-	u64 address;
-	u32 access;
-	u32 steps;
-	u64 all, any; /* AND and OR of the entries so far */
-	u64 entry, table;
-	struct gwalk_trail *trail;
-	struct gwalk_result *result;
-};
-
-GWALK_INLINE status gwalk_fault(const struct gwalk_walk *w, u32 level, u32 why)
+/* Reads one entry on the way: present, accessed, and none of `zero` set. */
+GWALK_INLINE bool gwalk_fast_read(const struct gwalk_memory *memory, void *context, u64 table, u64 address, u32 level,
+				  u64 zero, u64 *entry)
 {
-	u32 error = why | (w->access & (GW_WRITE | GW_USER));
-	if ((w->access & GW_FETCH) && (w->mode->nxe || w->mode->smep))
-		error |= GW_FETCH;
-	w->result->error = error;
-	w->result->level = (u8)level;
-	w->result->entry = w->entry;
-	return FAULT;
+	u64 index = (address >> GWALK_LARGE_BITS(level)) & 511, value = 0;
+	if (__builtin_expect(memory->read(context, gpa(table + index * sizeof(u64)), sizeof(u64), &value) != OK, 0))
+		return false;
+	*entry = value;
+	return __builtin_expect(!((value ^ (GPTE_P | GPTE_A)) & (zero | GPTE_P | GPTE_A)), 1);
 }
 
-/* Reads the next entry; OK when it is present. */
-GWALK_INLINE status gwalk_read(struct gwalk_walk *w, u32 level, gpa_t at, u32 size)
+/* Rights gathered on the way: is the access plainly allowed, with nothing to mark? */
+GWALK_INLINE bool gwalk_fast_allowed(const struct gwalk_mode *mode, u32 access, u64 all, u64 any, u64 leaf)
 {
-	u64 entry = 0;
-	status st = w->memory->read(w->context, at, size, &entry);
-	if (__builtin_expect(st != OK, 0)) {
-		w->result->level = (u8)level;
-		return st;
-	}
-	w->entry = entry;
-	if (__builtin_expect(!(w->entry & GPTE_P), 0))
-		return gwalk_fault(w, level, 0);
-	w->trail->at[w->steps] = at;
-	w->trail->value[w->steps] = w->entry;
-	w->steps++;
-	w->all &= w->entry;
-	w->any |= w->entry;
-	return OK;
+	u64 need = access & (GW_WRITE | GW_USER);
+	if (!(access & GW_USER) && (all & GPTE_U) && (access & GW_FETCH ? mode->smep : mode->smap))
+		return false;
+	if ((access & GW_FETCH) && (any & GPTE_NX))
+		return false;
+	if ((access & GW_WRITE) && !(leaf & GPTE_D))
+		return false;
+	return !(need & ~all);
 }
 
-enum gwalk_next { GWALK_DOWN, GWALK_LEAF, GWALK_STOP };
-
-/* One 8-byte entry of PAE, 4-level or 5-level tables. */
-GWALK_INLINE enum gwalk_next gwalk_step(struct gwalk_walk *w, u32 level, status *st)
-{
-	u64 index = (w->address >> GWALK_LARGE_BITS(level)) & 511;
-	*st = gwalk_read(w, level, gpa(w->table + index * sizeof(u64)), sizeof(u64));
-	if (__builtin_expect(*st != OK, 0))
-		return GWALK_STOP;
-	u64 reserved = w->mode->reserved;
-	bool large = (level == 2 || level == 3) && (w->entry & GPTE_PS);
-	if (level > 3)
-		reserved |= GPTE_PS;
-	if (large && level == 3)
-		reserved |= w->mode->gib_pages ? GPTE_RESERVED_1G : GPTE_PS;
-	if (large && level == 2)
-		reserved |= GPTE_RESERVED_2M;
-	if (__builtin_expect((w->entry & reserved) != 0, 0)) {
-		*st = gwalk_fault(w, level, GW_PRESENT | GW_RESERVED);
-		return GWALK_STOP;
-	}
-	w->table = w->entry & GPTE_ADDRESS;
-	return level == 1 || large ? GWALK_LEAF : GWALK_DOWN;
-}
-
-GWALK_INLINE status gwalk_judge(const struct gwalk_walk *w, u32 level)
-{
-	const struct gwalk_mode *m = w->mode;
-	u64 need = w->access & (GW_WRITE | GW_USER);
-	if (!(w->access & GW_USER)) {
-		if (!m->wp)
-			need = 0;
-		if ((w->all & GPTE_U) && (w->access & GW_FETCH ? m->smep : m->smap && !m->ac))
-			return gwalk_fault(w, level, GW_PRESENT);
-	}
-	if (__builtin_expect((need & ~w->all) != 0, 0))
-		return gwalk_fault(w, level, GW_PRESENT);
-	if ((w->access & GW_FETCH) && (w->any & GPTE_NX))
-		return gwalk_fault(w, level, GW_PRESENT);
-	return OK;
-}
-
-/* A in every entry that was used, D in the leaf of a write; an entry that has changed since it was read: AGAIN. */
-GWALK_INLINE status gwalk_mark(const struct gwalk_walk *w, u32 size)
-{
-	u64 leaf_marks = w->access & GW_WRITE ? GPTE_A | GPTE_D : GPTE_A;
-	if (__builtin_expect((w->all & GPTE_A) && !(leaf_marks & ~w->entry), 1))
-		return OK;
-	for (u32 i = 0; i < w->steps; i++) {
-		u64 old = w->trail->value[i], new = old | (i + 1 == w->steps ? leaf_marks : GPTE_A);
-		if (new == old)
-			continue;
-		status st = w->memory->exchange(w->context, w->trail->at[i], size, old, new);
-		if (st != OK)
-			return st;
-	}
-	return OK;
-}
-
-/* The leaf has been read: `base` is where its page begins. */
-GWALK_INLINE status gwalk_end(const struct gwalk_walk *w, u32 level, u64 base, u64 page, u32 size, bool update)
-{
-	status st = gwalk_judge(w, level);
-	if (__builtin_expect(st != OK, 0))
-		return st;
-	struct gwalk_result *r = w->result;
-	r->at = gpa((base & ~(page - 1)) | (w->address & (page - 1)));
-	r->page_size = page;
-	r->error = 0;
-	r->level = (u8)level;
-	r->entry = w->entry;
-	r->writable = w->all & GPTE_W;
-	r->user = w->all & GPTE_U;
-	return update ? gwalk_mark(w, size) : OK;
-}
-
-/* Levels `top`..1 of 8-byte entries; w->table is the top one. */
-GWALK_INLINE status gwalk_long(struct gwalk_walk *w, u32 top, bool update)
-{
-#pragma GCC unroll 5
-	for (u32 level = top; level > 0; level--) {
-		status st = OK;
-		switch (gwalk_step(w, level, &st)) {
-		case GWALK_DOWN:
-			break;
-		case GWALK_LEAF:
-			return gwalk_end(w, level, w->table, 1ull << GWALK_LARGE_BITS(level), sizeof(u64), update);
-		case GWALK_STOP:
-			return st;
-		}
-	}
-	__builtin_unreachable(); /* level 1 is a leaf or a stop */
-}
-
-GWALK_INLINE status gwalk_pae(struct gwalk_walk *w, bool update)
-{
-	u64 index = w->address >> GWALK_LARGE_BITS(3);
-	if (w->memory->pdpte) {
-		w->entry = w->memory->pdpte[index];
-	} else {
-		gpa_t at = gpa((w->mode->cr3 & GCR3_PAE) + index * sizeof(u64));
-		u64 entry = 0;
-		status st = w->memory->read(w->context, at, sizeof(u64), &entry);
-		if (st != OK) {
-			w->result->level = 3;
-			return st;
-		}
-		w->entry = entry;
-	}
-	if (!(w->entry & GPTE_P))
-		return gwalk_fault(w, 3, 0);
-	if (w->entry & (GPDPTE_RESERVED | w->mode->reserved))
-		return gwalk_fault(w, 3, GW_PRESENT | GW_RESERVED);
-	w->table = w->entry & GPTE_ADDRESS;
-	return gwalk_long(w, 2, update);
-}
-
-/* Reserved bits of a 4 MiB leaf, SDM table 4-4. */
-GWALK_INLINE u64 gwalk_reserved_4m(const struct gwalk_mode *m)
-{
-	if (!m->pse36)
-		return BITS(21, 13);
-	u32 width = m->maxphyaddr < G4M_TOP ? m->maxphyaddr : G4M_TOP;
-	return BITS(21, width - G4M_LOWEST);
-}
-
-GWALK_INLINE status gwalk_32(struct gwalk_walk *w, bool update)
-{
-	u64 directory = w->mode->cr3 & GPTE_ADDRESS_32;
-	status st = gwalk_read(w, 2, gpa(directory + (w->address >> G4M_SHIFT) * sizeof(u32)), sizeof(u32));
-	if (st != OK)
-		return st;
-	if (w->mode->pse && (w->entry & GPTE_PS)) {
-		if (w->entry & gwalk_reserved_4m(w->mode))
-			return gwalk_fault(w, 2, GW_PRESENT | GW_RESERVED);
-		u64 base = (w->entry & BITS(31, G4M_SHIFT)) | (w->entry & G4M_HIGH) << G4M_HIGH_SHIFT;
-		return gwalk_end(w, 2, base, 1ull << G4M_SHIFT, sizeof(u32), update);
-	}
-	u64 index = (w->address >> PAGE_SHIFT) & 1023;
-	st = gwalk_read(w, 1, gpa((w->entry & GPTE_ADDRESS_32) + index * sizeof(u32)), sizeof(u32));
-	if (st != OK)
-		return st;
-	return gwalk_end(w, 1, w->entry & GPTE_ADDRESS_32, PAGE_SIZE, sizeof(u32), update);
-}
-
-/* As gwalk(), inlined. */
 GWALK_INLINE status gwalk_with(const struct gwalk_mode *mode, const struct gwalk_memory *memory, void *context,
 			       gva_t address, u32 access, bool update, struct gwalk_result *result)
 {
-	struct gwalk_trail trail; /* written as far as `steps` tells */
-	struct gwalk_walk w = { .mode = mode, .memory = memory, .context = context, .address = address.v, .access = access,
-				.all = ~0ull, .trail = &trail, .result = result };
-	if (__builtin_expect(mode->paging == GWALK_4, 1)) {
-		w.table = mode->cr3 & GPTE_ADDRESS;
-		return gwalk_long(&w, 4, update);
+	u64 e4, e3, e2, e1, zero = mode->reserved, page = PAGE_SIZE, address_bits = GPTE_ADDRESS;
+	if (__builtin_expect(mode->paging != GWALK_4, 0) ||
+	    !gwalk_fast_read(memory, context, mode->cr3 & address_bits, address.v, 4, zero | GPTE_PS, &e4) ||
+	    !gwalk_fast_read(memory, context, e4 & address_bits, address.v, 3, zero | GPTE_PS, &e3) ||
+	    !gwalk_fast_read(memory, context, e3 & address_bits, address.v, 2, zero, &e2))
+		return gwalk(mode, memory, context, address, access, update, result);
+	u64 all = e4 & e3 & e2, any = e4 | e3 | e2, leaf = e2;
+	if (e2 & GPTE_PS) {
+		page = BLOCK_SIZE;
+		if (__builtin_expect((e2 & GPTE_RESERVED_2M) != 0, 0))
+			return gwalk(mode, memory, context, address, access, update, result);
+	} else {
+		if (!gwalk_fast_read(memory, context, e2 & address_bits, address.v, 1, zero, &e1))
+			return gwalk(mode, memory, context, address, access, update, result);
+		all &= e1;
+		any |= e1;
+		leaf = e1;
 	}
-	if (mode->paging == GWALK_5) {
-		w.table = mode->cr3 & GPTE_ADDRESS;
-		return gwalk_long(&w, 5, update);
-	}
-	w.address = (u32)address.v;
-	if (mode->paging == GWALK_PAE)
-		return gwalk_pae(&w, update);
-	if (mode->paging == GWALK_32)
-		return gwalk_32(&w, update);
-	*result = (struct gwalk_result){ .at = gpa(w.address), .page_size = PAGE_SIZE, .writable = true, .user = true };
+	if (__builtin_expect(!gwalk_fast_allowed(mode, access, all, any, leaf), 0))
+		return gwalk(mode, memory, context, address, access, update, result);
+	*result = (struct gwalk_result){
+		.at = gpa((leaf & address_bits & ~(page - 1)) | (address.v & (page - 1))),
+		.page_size = page,
+		.level = page == PAGE_SIZE ? 1 : 2,
+		.entry = leaf,
+		.writable = all & GPTE_W,
+		.user = all & GPTE_U,
+	};
 	return OK;
 }
 
