@@ -190,6 +190,37 @@ guest-debian-membench: $(KERNEL) $(GUESTS)/membench.cpio
 
 include tests/guests/guests.mk
 
+# ---- lint ----
+
+LINT_C := $(RING0_C) $(MONITOR_C)
+LINT_H := $(wildcard core/*.h include/*/*.h x86/*.h x86/*/*.h hv/*.h hv/*/*.h monitor/*.h monitor/*/*.h sim/*.h)
+# What clang-tidy and cppcheck need to know; both see ring 0 and the monitor as the compilers do.
+TIDY   := -std=gnu17 -I. -Iinclude $(ZYDIS_I) -ffreestanding -mgeneral-regs-only -mno-red-zone
+
+# Objects only: what a second compiler has to say of every file.
+.PHONY: objects lint lint-headers lint-clang lint-tidy lint-cppcheck
+objects: $(filter-out %monitor_blob.S.o,$(RING0_O)) $(MONITOR_O)
+lint-clang: $(ZYDIS)/.fetched
+	@$(MAKE) --no-print-directory -s -k B=$(B)/clang CC=$(CLANG) made= objects
+lint-headers: $(ZYDIS)/.fetched
+	@tools/lint headers $(filter-out -MMD -MP -g,$(MONITOR)) -- $(LINT_H)
+lint-tidy: $(ZYDIS)/.fetched
+	@tools/lint clang-tidy $(TIDY) -- $(LINT_C)
+lint-cppcheck:
+	@tools/lint cppcheck -I. -Iinclude -- $(LINT_C) $(call sources,sim,.c)
+
+lint:
+	@tools/setup test
+	@bad=0; \
+	step() { echo "lint: $$1"; shift; "$$@" || { echo "lint: found something"; bad=1; }; }; \
+	step "gcc, warnings as errors" $(MAKE) --no-print-directory -s -k -j$$(nproc) made= objects unit-gcc; \
+	step "clang, warnings as errors" $(MAKE) --no-print-directory -s -k -j$$(nproc) made= lint-clang unit-clang; \
+	step "headers compile alone" $(MAKE) --no-print-directory -s lint-headers; \
+	step "clang-tidy" $(MAKE) --no-print-directory -s lint-tidy; \
+	step "cppcheck" $(MAKE) --no-print-directory -s lint-cppcheck; \
+	step "layers, assembly, length" tools/check-layers; \
+	[ $$bad = 0 ] && echo "lint: clean"
+
 # ---- measuring ----
 
 $(B)/peers/kvm.cpio: bench/kvm-init bench/make-kvm-peer $(KERNEL) $(GUESTS)/membench.cpio
