@@ -1,0 +1,365 @@
+/*
+ * exits: what an exit leads to, as a const table. What ring 0 can settle by itself ends here; the rest becomes an entry in the
+ * monitor's queue, and the vCPU sleeps until it is answered.
+ */
+#include "core/bits.h"
+#include "hv/hv.h"
+#include "x86/asm/access.h"
+#include "x86/asm/insn.h"
+#include "x86/cpu/log.h"
+#include "x86/cpu/regs.h"
+#include "x86/decode.h"
+
+static enum action exit_interrupt(struct vcpu *v)
+{
+	(void)v;
+	interrupts_take();
+	return ACTION_RESUME;
+}
+
+static enum action exit_resume(struct vcpu *v)
+{
+	(void)v;
+	return ACTION_RESUME;
+}
+
+static enum action exit_nmi_window(struct vcpu *v)
+{
+	v->iret_rip = v->g->rip;
+	return ACTION_RESUME;
+}
+
+static enum action exit_cpuid(struct vcpu *v)
+{
+	struct guest_cpu *g = v->g;
+	u32 out[CPUID_REGISTERS];
+	u64 next;
+	if (instruction_end(v, PLAIN_CPUID, INSN_CPUID, &next) != OK)
+		return ACTION_RESUME;
+	struct cpuid_dynamic d = { .apic_id = v->id, .apic_enabled = lapic_globally_enabled(&v->lapic),
+				   .cr4 = backend->read_cr(g, 4), .xcr0 = g->xcr0 };
+	cpuid_answer(&v->entity.vm->cpuid, (u32)g->gpr[MON_RAX], (u32)g->gpr[MON_RCX], &d, out);
+	g->gpr[MON_RAX] = out[CPUID_EAX];
+	g->gpr[MON_RBX] = out[CPUID_EBX];
+	g->gpr[MON_RCX] = out[CPUID_ECX];
+	g->gpr[MON_RDX] = out[CPUID_EDX];
+	advance(v, next);
+	return ACTION_RESUME;
+}
+
+static enum action exit_hlt(struct vcpu *v)
+{
+	struct insn i;
+	status r = v->g->next_rip ? OK : instruction_decode(v, &i);
+	if (r != OK || (!v->g->next_rip && i.id != INSN_HLT))
+		return ACTION_RESUME;
+	advance(v, v->g->next_rip ? v->g->next_rip : v->g->rip + i.length);
+	if (!v->g->event.valid)
+		__atomic_fetch_or(&v->blocked, BLOCK_HALT, __ATOMIC_SEQ_CST);
+	return ACTION_RESUME; /* the loop looks whether it may run, and sleeps if not */
+}
+
+/* ---- memory ---- */
+
+static enum action ask_emulation(struct vcpu *v, u64 address, bool mmio, bool write, u16 port)
+{
+	struct guest_mode m;
+	struct mon_entry e = { .kind = MON_ENTRY_EMULATE, .vcpu = v->id };
+	u8 bytes[16];
+	u32 got;
+	backend->mode(v->g, &m);
+	if (fetch(v, &m, bytes, &got) != OK)
+		return ACTION_RESUME;
+	e.emulate.address = address;
+	e.emulate.is_mmio = mmio;
+	e.emulate.write = write;
+	e.emulate.port = port;
+	e.emulate.length = got;
+	__builtin_memcpy(e.emulate.bytes, bytes, got);
+	v->exit = e;
+	v->emulate_rip = v->g->rip;
+	monitor_post_exit(v);
+	return ACTION_SLEEP;
+}
+
+/* Plain moves of one operand; false: the emulator's. */
+static bool is_plain_move(const struct insn *i)
+{
+	return i->memory && (i->id == INSN_LOAD || i->id == INSN_STORE || i->id == INSN_LOAD_ZERO || i->id == INSN_LOAD_SIGN);
+}
+
+static void finish_load(struct vcpu *v, const struct insn *i, u64 value)
+{
+	u32 bits = i->memory_size * 8u;
+	if (i->id == INSN_LOAD_SIGN && bits < 64)
+		value = (u64)((s64)(value << (64 - bits)) >> (64 - bits));
+	insn_set(i, v->g->gpr, i->reg, i->operand_size, value);
+}
+
+static u64 store_value(const struct vcpu *v, const struct insn *i)
+{
+	return i->has_immediate ? i->immediate : insn_get(i, v->g->gpr, i->reg, i->operand_size);
+}
+
+static enum action lapic_access(struct vcpu *v, gpa_t at)
+{
+	struct insn i;
+	u32 offset = at.v & PAGE_MASK;
+	status r = instruction_decode(v, &i);
+	if (r == NOT_THERE || (r == OK && !is_plain_move(&i)))
+		return ask_emulation(v, at.v, true, v->g->exit.nested.access == PMAP_WRITE, 0);
+	if (r != OK)
+		return ACTION_RESUME;
+	if (i.id == INSN_STORE)
+		lapic_write(&v->lapic, offset, i.memory_size, store_value(v, &i), vcpu_tsc(v));
+	else
+		finish_load(v, &i, lapic_read(&v->lapic, offset, i.memory_size, vcpu_tsc(v)));
+	if (lapic_deadline(&v->lapic) != v->timer_for)
+		vcpu_timer_changed(v);
+	advance(v, v->g->rip + i.length);
+	return ACTION_RESUME;
+}
+
+/* An access to what is no RAM: reads all ones, writes go nowhere, unless a device is there. The monitor does both. */
+static enum action device_access(struct vcpu *v, gpa_t at, bool write)
+{
+	struct insn i;
+	if ((at.v & ~PAGE_MASK) == lapic_page(&v->lapic) && lapic_has_page(&v->lapic) && !v->g->exit.nested.table)
+		return lapic_access(v, at);
+	if (v->g->exit.nested.table) {
+		vm_kill(v, "its page tables lie at %lx, where there is no RAM", at.v);
+		return ACTION_SLEEP;
+	}
+	if (v->g->exit.nested.access == PMAP_EXEC) {
+		vm_kill(v, "it executes at %lx, where there is no RAM", at.v);
+		return ACTION_SLEEP;
+	}
+	status r = instruction_decode(v, &i);
+	if (r == OK && is_plain_move(&i) && (at.v & PAGE_MASK) + i.memory_size <= PAGE_SIZE) {
+		v->exit = (struct mon_entry){ .kind = MON_ENTRY_MMIO, .vcpu = v->id };
+		v->exit.mmio.address = at.v;
+		v->exit.mmio.size = i.memory_size;
+		v->exit.mmio.write = i.id == INSN_STORE;
+		v->exit.mmio.value = i.id == INSN_STORE ? store_value(v, &i) : 0;
+		v->emulate_rip = v->g->rip;
+		monitor_post_exit(v);
+		return ACTION_SLEEP;
+	}
+	if (r != OK && r != NOT_THERE)
+		return ACTION_RESUME;
+	return ask_emulation(v, at.v, true, write, 0);
+}
+
+static enum action exit_nested(struct vcpu *v)
+{
+	struct vm *vm = v->entity.vm;
+	gpa_t at = v->g->exit.nested.at;
+	u8 access = v->g->exit.nested.access;
+	status r = ptview_resolve(&vm->nested, at, access);
+	switch (r) {
+	case OK:
+	case AGAIN:
+	case WAIT:
+		return ACTION_RESUME;
+	case NO_MEMORY:
+		vm_kill(v, "the host has no memory left for guest address %lx", at.v);
+		return ACTION_SLEEP;
+	case DEVICE:
+	case BAD_ADDRESS:
+	case DENIED:
+		return device_access(v, at, access == PMAP_WRITE);
+	case BAD_VALUE:
+	case NOT_THERE:
+	case IN_USE:
+	case FAULT:
+	case UNSUPPORTED:
+		break;
+	}
+	vm_kill(v, "guest address %lx cannot be resolved (%s)", at.v, status_name(r));
+	return ACTION_SLEEP;
+}
+
+static enum action exit_io(struct vcpu *v)
+{
+	struct guest_cpu *g = v->g;
+	if (g->exit.io.string)
+		return ask_emulation(v, 0, false, !g->exit.io.in, g->exit.io.port);
+	v->exit = (struct mon_entry){ .kind = MON_ENTRY_IO, .vcpu = v->id };
+	v->exit.io.port = g->exit.io.port;
+	v->exit.io.size = g->exit.io.size;
+	v->exit.io.out = !g->exit.io.in;
+	v->exit.io.value = g->gpr[MON_RAX] & (g->exit.io.size == 1 ? UINT8_MAX : g->exit.io.size == 2 ? UINT16_MAX : UINT32_MAX);
+	monitor_post_exit(v);
+	return ACTION_SLEEP;
+}
+
+/* ---- registers ---- */
+
+static u64 cr4_allowed(void)
+{
+	return CR4_VME | CR4_PVI | CR4_TSD | CR4_DE | CR4_PSE | CR4_PAE | CR4_MCE | CR4_PGE | CR4_PCE | CR4_OSFXSR | CR4_OSXMMEXCPT |
+	       (features.fsgsbase ? CR4_FSGSBASE : 0) | (features.xsave ? CR4_OSXSAVE : 0) | (features.smep ? CR4_SMEP : 0) |
+	       (features.smap ? CR4_SMAP : 0) | (features.umip ? CR4_UMIP : 0);
+}
+
+static bool write_cr4(struct vcpu *v, u64 value)
+{
+	bool long_mode = backend->read_msr(v->g, MSR_EFER) & EFER_LMA;
+	if (value & ~cr4_allowed() || (long_mode && !(value & CR4_PAE)))
+		return false;
+	backend->write_cr(v->g, 4, value);
+	return true;
+}
+
+static bool write_cr8(struct vcpu *v, u64 value)
+{
+	if (value > 15)
+		return false;
+	lapic_set_cr8(&v->lapic, (u32)value);
+	return true;
+}
+
+static enum action exit_cr(struct vcpu *v)
+{
+	struct guest_cpu *g = v->g;
+	struct insn i;
+	status r = instruction_decode(v, &i);
+	if (r != OK || (i.id != INSN_MOV_TO_CR && i.id != INSN_MOV_FROM_CR))
+		return ACTION_RESUME;
+	bool good = true;
+	if (i.id == INSN_MOV_FROM_CR)
+		insn_set(&i, g->gpr, i.rm, i.operand_size, i.reg == 8 ? lapic_cr8(&v->lapic) : backend->read_cr(g, i.reg));
+	else if (i.reg == 8)
+		good = write_cr8(v, insn_get(&i, g->gpr, i.rm, i.operand_size));
+	else if (i.reg == 4)
+		good = write_cr4(v, insn_get(&i, g->gpr, i.rm, i.operand_size));
+	else
+		return ACTION_RESUME;
+	if (!good)
+		inject_gp(v);
+	else
+		advance(v, g->rip + i.length);
+	return ACTION_RESUME;
+}
+
+/* XCR0, SDM vol. 1, 13.3: x87 always, AVX only with SSE, nothing that this VM does not have. */
+static enum action exit_xsetbv(struct vcpu *v)
+{
+	struct guest_cpu *g = v->g;
+	struct insn i;
+	struct guest_mode m;
+	status r = instruction_decode(v, &i);
+	if (r != OK || i.id != INSN_XSETBV)
+		return ACTION_RESUME;
+	u64 value = (u32)g->gpr[MON_RAX] | g->gpr[MON_RDX] << 32;
+	backend->mode(g, &m);
+	bool good = (u32)g->gpr[MON_RCX] == 0 && m.cpl == 0 && !(value & ~features.xcr0_mask);
+	if (!(m.paging.cr4 & CR4_OSXSAVE)) {
+		inject_ud(v);
+	} else if (!good || !xsetbv_or_fault(0, value)) {
+		inject_gp(v);
+	} else {
+		g->xcr0 = value;
+		advance(v, g->rip + i.length);
+	}
+	return ACTION_RESUME;
+}
+
+/* ---- instructions that do nothing, or do not exist ---- */
+
+static enum action exit_skip(struct vcpu *v)
+{
+	struct insn i;
+	status r = instruction_decode(v, &i);
+	if (r == OK && (i.id == INSN_WBINVD || i.id == INSN_INVD || i.id == INSN_PAUSE))
+		advance(v, v->g->rip + i.length);
+	return ACTION_RESUME;
+}
+
+static enum action exit_undefined(struct vcpu *v)
+{
+	inject_ud(v);
+	return ACTION_RESUME;
+}
+
+static enum action exit_privileged(struct vcpu *v)
+{
+	inject_gp(v);
+	return ACTION_RESUME;
+}
+
+/* No call is offered yet: KVM's answer to one that does not exist, KVM_ENOSYS. */
+#define HYPERCALL_UNKNOWN (-1000ll)
+static enum action exit_hypercall(struct vcpu *v)
+{
+	struct insn i;
+	if (instruction_decode(v, &i) != OK || i.id != INSN_VMMCALL)
+		return ACTION_RESUME;
+	v->g->gpr[MON_RAX] = (u64)HYPERCALL_UNKNOWN;
+	advance(v, v->g->rip + i.length);
+	return ACTION_RESUME;
+}
+
+/* #DB and #AC are seen here so that a guest that loops on delivering one comes back to us each time. */
+static enum action exit_exception(struct vcpu *v)
+{
+	const struct exit_info *x = &v->g->exit;
+	inject(v, x->exception.vector, x->exception.has_error, x->exception.error);
+	return ACTION_RESUME;
+}
+
+static enum action exit_shutdown(struct vcpu *v)
+{
+	vm_kill(v, "triple fault");
+	return ACTION_SLEEP;
+}
+
+static enum action exit_invalid(struct vcpu *v)
+{
+	vm_kill(v, "its processor was put into a state that cannot be");
+	return ACTION_SLEEP;
+}
+
+static enum action exit_unknown(struct vcpu *v)
+{
+	vm_kill(v, "exit %x is not known", v->g->exit.code);
+	return ACTION_SLEEP;
+}
+
+struct exit_row {
+	enum action (*handle)(struct vcpu *v);
+	const char *name;
+};
+
+static const struct exit_row exits[EXIT_KINDS] = {
+	[EXIT_INTERRUPT] = { exit_interrupt, "interrupt" },
+	[EXIT_NMI] = { exit_resume, "nmi" },
+	[EXIT_WINDOW] = { exit_resume, "window" },
+	[EXIT_NMI_WINDOW] = { exit_nmi_window, "nmi-window" },
+	[EXIT_NESTED] = { exit_nested, "nested" },
+	[EXIT_IO] = { exit_io, "io" },
+	[EXIT_MSR] = { exit_msr, "msr" },
+	[EXIT_CPUID] = { exit_cpuid, "cpuid" },
+	[EXIT_HLT] = { exit_hlt, "hlt" },
+	[EXIT_CR] = { exit_cr, "cr" },
+	[EXIT_EXCEPTION] = { exit_exception, "exception" },
+	[EXIT_XSETBV] = { exit_xsetbv, "xsetbv" },
+	[EXIT_WBINVD] = { exit_skip, "wbinvd" },
+	[EXIT_PAUSE] = { exit_skip, "pause" },
+	[EXIT_HYPERCALL] = { exit_hypercall, "hypercall" },
+	[EXIT_UNDEFINED] = { exit_undefined, "undefined" },
+	[EXIT_PRIVILEGED] = { exit_privileged, "privileged" },
+	[EXIT_SHUTDOWN] = { exit_shutdown, "shutdown" },
+	[EXIT_INVALID] = { exit_invalid, "invalid" },
+	[EXIT_UNKNOWN] = { exit_unknown, "unknown" },
+};
+
+const char *exit_name(enum exit_kind kind)
+{
+	return exits[kind].name;
+}
+
+enum action exit_handle(struct vcpu *v, enum exit_kind kind)
+{
+	return exits[kind].handle(v);
+}

@@ -1,0 +1,173 @@
+/*
+ * interrupts: from messages to the next entry.
+ *
+ *   I/O APIC, MSI (monitor) --+                                      +-- local APIC's vector --+
+ *   IPI (another vCPU) -------+-> interrupt_message -> lapic, request -> interrupts_prepare -> the next entry's event, or a window
+ *   timer --------------------+                                      +-- NMI, PIC ------------+
+ */
+#include "hv/hv.h"
+#include "x86/cpu/regs.h"
+
+#define NMI_POLL_TICKS 20000ull /* an IRET out of the NMI handler has run by then */
+
+static void request(struct vcpu *v, u32 what)
+{
+	__atomic_fetch_or(&v->requests, what, __ATOMIC_SEQ_CST);
+	sched_wake(&v->entity);
+}
+
+static void deliver(struct vcpu *v, const struct lapic_message *m)
+{
+	switch (m->kind) {
+	case LAPIC_FIXED:
+	case LAPIC_LOWEST:
+		lapic_post(&v->lapic, m->vector, m->level);
+		sched_wake(&v->entity);
+		break;
+	case LAPIC_NMI:
+		request(v, REQUEST_NMI);
+		break;
+	case LAPIC_INIT:
+		request(v, REQUEST_INIT);
+		break;
+	case LAPIC_SIPI:
+		v->sipi_vector = m->vector;
+		request(v, REQUEST_SIPI);
+		break;
+	case LAPIC_SMI:
+	case LAPIC_RESERVED:
+	case LAPIC_EXTINT:
+		break;
+	}
+}
+
+void interrupt_message(struct vm *vm, struct vcpu *sender, const struct lapic_message *m)
+{
+	const struct lapic *from = sender ? &sender->lapic : NULL;
+	for (u32 i = 0; i < vm->vcpus; i++) {
+		struct vcpu *v = &vm->vcpu[i];
+		if (!lapic_matches(&v->lapic, from, m))
+			continue;
+		if (m->kind == LAPIC_LOWEST && !lapic_enabled(&v->lapic))
+			continue;
+		deliver(v, m);
+		if (m->kind == LAPIC_LOWEST)
+			return;
+	}
+}
+
+static void ops_send(void *context, const struct lapic_message *m)
+{
+	struct vcpu *v = context;
+	interrupt_message(v->entity.vm, v, m);
+}
+
+static void ops_eoi(void *context, u8 vector)
+{
+	struct vcpu *v = context;
+	monitor_post_eoi(v->entity.vm, vector);
+}
+
+const struct lapic_ops lapic_ops = { .send = ops_send, .eoi = ops_eoi };
+
+/* ---- requests that other processors left ---- */
+
+void interrupts_requests(struct vcpu *v, u32 requests)
+{
+	if (requests & REQUEST_TIMER) {
+		lapic_timer(&v->lapic, vcpu_tsc(v));
+		vcpu_timer_changed(v);
+	}
+	if (requests & REQUEST_NMI)
+		v->nmi_pending = true;
+	if (requests & REQUEST_INIT) {
+		vcpu_reset(v);
+		lapic_init(&v->lapic);
+		if (v->id != 0)
+			__atomic_fetch_or(&v->blocked, BLOCK_SIPI, __ATOMIC_SEQ_CST);
+	}
+	if (requests & REQUEST_SIPI && v->blocked & BLOCK_SIPI) {
+		struct mon_vcpu state;
+		backend->get(v->g, &state);
+		state.cs.selector = (u16)(v->sipi_vector << 8);
+		state.cs.base = (u64)v->sipi_vector << PAGE_SHIFT;
+		state.rip = 0;
+		CHECK(backend->set(v->g, &state) == OK);
+		__atomic_fetch_and(&v->blocked, ~(u32)(BLOCK_SIPI | BLOCK_HALT), __ATOMIC_SEQ_CST);
+	}
+}
+
+/* ---- into the guest ---- */
+
+static bool pic_wants(struct vcpu *v)
+{
+	return v->id == 0 && v->entity.vm->monitor.pic & PIC_ASSERTED && lapic_accepts_extint(&v->lapic);
+}
+
+bool interrupts_wake(struct vcpu *v)
+{
+	if (v->nmi_pending || v->requests)
+		return true;
+	return v->g->rflags & RFLAGS_IF && (lapic_deliverable(&v->lapic) >= 0 || pic_wants(v));
+}
+
+/* The NMI handler is over once the IRET at iret_rip has been executed. */
+static void end_nmi(struct vcpu *v)
+{
+	struct guest_cpu *g = v->g;
+	if (v->iret_rip && g->rip != v->iret_rip) {
+		g->nmi_blocked = false;
+		v->iret_rip = 0;
+	}
+}
+
+static void prepare_nmi(struct vcpu *v)
+{
+	struct guest_cpu *g = v->g;
+	end_nmi(v);
+	g->want_nmi_window = g->nmi_blocked && !v->iret_rip;
+	if (g->nmi_blocked) {
+		if (v->iret_rip && v->timer.deadline > tsc_now() + NMI_POLL_TICKS)
+			timer_set(&v->timer, tsc_now() + NMI_POLL_TICKS);
+		return;
+	}
+	if (g->event.valid || g->shadow)
+		return;
+	v->nmi_pending = false;
+	g->event = (struct event){ .valid = true, .type = EVENT_OF_NMI, .vector = VECTOR_NMI };
+}
+
+/* Called by the VM's end of INTA: the vector that the PIC said it would give. */
+static void take_pic(struct vcpu *v)
+{
+	struct vm *vm = v->entity.vm;
+	u32 pic = __atomic_exchange_n(&vm->monitor.pic, 0, __ATOMIC_SEQ_CST);
+	if (!(pic & PIC_ASSERTED))
+		return;
+	v->g->event = (struct event){ .valid = true, .type = EVENT_OF_INTERRUPT, .vector = (u8)pic };
+	monitor_post(vm, MON_ENTRY_PIC_ACK);
+}
+
+void interrupts_prepare(struct vcpu *v)
+{
+	struct guest_cpu *g = v->g;
+	if (__builtin_expect(v->nmi_pending || g->nmi_blocked, 0))
+		prepare_nmi(v);
+	int vector = lapic_deliverable(&v->lapic);
+	bool pic = vector < 0 && pic_wants(v);
+	g->want_window = false;
+	if (__builtin_expect(vector < 0 && !pic, 1))
+		return;
+	if (!backend->open(g)) {
+		g->want_window = true;
+		return;
+	}
+	if (pic) {
+		take_pic(v);
+		return;
+	}
+	g->event = (struct event){ .valid = true, .type = EVENT_OF_INTERRUPT, .vector = (u8)vector };
+	lapic_accept(&v->lapic, vector);
+	/* More may wait behind it. */
+	g->want_window = lapic_deliverable(&v->lapic) >= 0;
+}

@@ -1,0 +1,78 @@
+/*
+ * vcpu: the loop that a guest's time is spent in.
+ *
+ *   requests, interrupts -> entry protocol (core/view.h) -> tag (core/tag.h) -> run -> exit handler -> again
+ *
+ * It is left when the vCPU must wait, when its VM ends, or when the processor has something else to do.
+ */
+#include "hv/hv.h"
+
+#define FREQUENT __builtin_expect
+
+/* Tells the host timer when the local APIC's timer wants to be looked at. */
+void vcpu_timer_changed(struct vcpu *v)
+{
+	u64 deadline = lapic_deadline(&v->lapic);
+	v->timer_for = deadline;
+	timer_set(&v->timer, deadline == LAPIC_NO_DEADLINE ? TIMER_NEVER : deadline - v->g->tsc_offset);
+}
+
+void vcpu_reset(struct vcpu *v)
+{
+	struct vm *vm = v->entity.vm;
+	backend->init(v->g, frame_hpa(vm->nested.table.root));
+	v->nmi_pending = false;
+	v->iret_rip = 0;
+}
+
+/* What must be judged before each entry besides interrupts; false: the vCPU cannot run. */
+static bool may_run(struct vcpu *v)
+{
+	u32 requests = v->requests;
+	if (FREQUENT(requests != 0, 0)) {
+		requests = __atomic_exchange_n(&v->requests, 0, __ATOMIC_SEQ_CST);
+		interrupts_requests(v, requests);
+	}
+	u32 blocked = v->blocked;
+	if (FREQUENT(blocked == 0, 1))
+		return true;
+	if (blocked == BLOCK_HALT && interrupts_wake(v)) {
+		__atomic_fetch_and(&v->blocked, ~(u32)BLOCK_HALT, __ATOMIC_SEQ_CST);
+		return true;
+	}
+	return false;
+}
+
+/* Entry, exit. The nested view is entered in the order that settlement relies on. */
+static enum exit_kind enter(struct cpu *c, struct vcpu *v)
+{
+	struct guest_cpu *g = v->g;
+	struct view *view = &v->entity.vm->nested.view;
+	u64 generation = view_enter(view, c->id);
+	g->flush = (u8)tag_take(&c->tagger, &g->tag, c->id, generation);
+	if (FREQUENT(view->cpu[c->id].flushed != generation, 0))
+		view_flushed(view, c->id, generation);
+	enum exit_kind kind = backend->run(c, g);
+	view_leave(view, c->id);
+	return kind;
+}
+
+enum turn vcpu_turn(struct cpu *c, struct vcpu *v)
+{
+	struct vm *vm = v->entity.vm;
+	for (;;) {
+		if (FREQUENT(c->events != 0, 0))
+			sched_events(c);
+		if (FREQUENT(vm->state != VM_RUNNING, 0))
+			return TURN_SLEEP;
+		if (FREQUENT(sched_pending(c), 0))
+			return TURN_YIELD;
+		if (!may_run(v))
+			return TURN_SLEEP;
+		interrupts_prepare(v);
+		enum exit_kind kind = enter(c, v);
+		v->exits[kind]++;
+		if (exit_handle(v, kind) == ACTION_SLEEP)
+			return TURN_SLEEP;
+	}
+}

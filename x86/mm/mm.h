@@ -1,0 +1,58 @@
+/*
+ * mm: the host's memory: one frame table, one allocator, one pool, and the map that all processors share.
+ *
+ *   slot  address              what                                        shared by
+ *   0     0                    the monitor's program                       VM's space (space.h)
+ *   1     0x0000008000000000   MON_WINDOW: the VM's memory                 VM's space
+ *   256   0xffff800000000000   pool: base + hpa, pool blocks only          all
+ *   257   0xffff808000000000   frame table and allocator's bookkeeping     all
+ *   258   0xffff810000000000   device registers, uncached                  all
+ *   509   0xfffffe8000000000   private halves of a VM's vCPUs              VM's space
+ *   510   0xffffff0000000000   stack and slots of one processor            nobody
+ *   511   0xffffffff80000000   Ringmur's image, W^X                        all
+ *
+ * There is no map of all memory: a free frame is in no map, a VM's only in its space.
+ */
+#ifndef X86_MM_MM_H
+#define X86_MM_MM_H
+
+#include "core/pt.h"
+#include "x86/boot/boot.h"
+#include "x86/cpu/cpu.h"
+
+#define POOL_BASE        0xffff800000000000ull
+#define FRAMES_BASE      0xffff808000000000ull
+#define DEVICES_BASE     0xffff810000000000ull
+#define PRIVATE_VM_BASE  0xfffffe8000000000ull
+#define PRIVATE_CPU_BASE 0xffffff0000000000ull
+#define IMAGE_BASE       0xffffffff80000000ull
+
+struct mm {
+	struct frame_table frames;
+	struct alloc alloc;
+	struct pool pool;
+	struct settler settler;
+	struct pt kernel;     /* template: what all top-level tables share */
+	u64 installed;        /* frames of RAM that the firmware gave */
+	u64 image;            /* of them: Ringmur, its frame table and bookkeeping */
+	u32 devices;          /* pages mapped at DEVICES_BASE */
+};
+extern struct mm mm;
+
+/* Takes over memory: frame table, allocator, pool, final tables (not yet loaded). Panics, saying what is missing, if the machine is too small. */
+void mm_init(const struct boot_info *boot);
+/* Gives the processor its top-level table and private part, then loads it: the early identity map is gone for it. */
+void mm_cpu_init(struct cpu *c);
+void mm_cpu_load(struct cpu *c);
+/* Maps one page of device registers for ring 0, uncached. */
+void *mm_map_device(hpa_t page);
+/* Of an object of Ringmur's image. */
+static inline hpa_t image_hpa(const void *object) { return hpa((u64)object - IMAGE_BASE); }
+/* Top of this processor's own stack. */
+#define CPU_STACK_SIZE 0x8000ull
+#define CPU_STACK_TOP  (PRIVATE_CPU_BASE + 0x100000ull)
+
+/* Continues with `run` on the stack that ends at `top`. */
+_Noreturn void stack_switch(u64 top, void (*run)(void));
+
+#endif
