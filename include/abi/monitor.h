@@ -21,7 +21,7 @@
 
 #define MON_TEXT       0x0000000000400000ull
 #define MON_INFO       0x0000000010000000ull
-#define MON_COMM       0x0000000010001000ull
+#define MON_COMM       0x0000000010010000ull /* after mon_info, which has several pages */
 #define MON_STACK_TOP  0x0000000020000000ull
 #define MON_STACK_SIZE 0x0000000000010000ull
 #define MON_HEAP       0x0000000030000000ull
@@ -56,6 +56,7 @@ struct mon_info {
 	u32 reserved;
 	struct mon_module module[MON_MAX_MODULES];
 };
+static_assert(MON_INFO + sizeof(struct mon_info) <= MON_COMM, "mon_info has room");
 
 /* The guest-physical layout. RAM: [0, min(memory, hole)), and the rest from 4 GiB. */
 #define MON_PCI_HOLE      0xc0000000ull /* 3 GiB: RAM never reaches in here ... */
