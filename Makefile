@@ -190,6 +190,14 @@ guest-debian-membench: $(KERNEL) $(GUESTS)/membench.cpio
 
 include tests/guests/guests.mk
 
+# ---- a disc for a PC ----
+
+.PHONY: iso
+iso: $(B)/ringmur.iso
+$(B)/ringmur.iso: tools/make-iso $(B)/ringmur.elf $(KERNEL) $(GUESTS)/debian.cpio
+	$(call made,ISO)
+	$(Q)tools/make-iso $@ $(B)/ringmur.elf "mem=1G name=debian" "$(KERNEL) console=ttyS0 shell" $(GUESTS)/debian.cpio
+
 # ---- lint ----
 
 LINT_C := $(RING0_C) $(MONITOR_C)
@@ -221,6 +229,13 @@ lint:
 	step "layers, assembly, length" tools/check-layers; \
 	[ $$bad = 0 ] && echo "lint: clean"
 
+# ---- mutations: builds with one protection removed, in which a test must go red ----
+
+.PHONY: mutations
+mutations: $(ZYDIS)/.fetched
+	@tools/setup test
+	@tools/mutations
+
 # ---- measuring ----
 
 $(B)/peers/kvm.cpio: bench/kvm-init bench/make-kvm-peer $(KERNEL) $(GUESTS)/membench.cpio
@@ -241,6 +256,20 @@ everything: all unit guests guest-debian guest-debian-membench
 # ---- dependency files ----
 
 -include $(shell find $(B) -name '*.d' -not -path '$(B)/deps/*' -not -path '$(B)/mutations/*' 2>/dev/null)
+
+# ---- help ----
+
+.PHONY: help
+help:
+	@echo "make             Ringmur and its monitor: build/ringmur.elf, build/ringmur.bin, build/monitor.elf"
+	@echo "make unit        the unit tests, by gcc and clang; make test-unit runs them too"
+	@echo "make guests      the own guests, build/guests/*.elf"
+	@echo "make iso         build/ringmur.iso: a disc that boots Ringmur and its Debian by GRUB"
+	@echo "make lint        everything that can be said of the sources without running them"
+	@echo "make mutations   shows that the tests can fail"
+	@echo "make bench       instructions and exits beside the bare machine and KVM; build/bench.json"
+	@echo "make clean       removes what was built; make distclean also what was fetched"
+	@echo "V=1 shows the commands. ./run boots Ringmur, ./test tests it; both install what is missing."
 
 .PHONY: clean distclean
 clean:
