@@ -108,6 +108,11 @@ bool check_noted(const char *name, const char *note)
 	return true;
 }
 
+bool check_but_tcg(const char *name, bool holds)
+{
+	return !holds && on_tcg() ? check_noted(name, "as TCG") : check(name, holds);
+}
+
 bool check_equal(const char *name, u64 got, u64 want)
 {
 	if (got == want)
