@@ -105,10 +105,18 @@ $(B)/monitor/%.o: %.c Makefile | $(ZYDIS)/.fetched
 	$(call made,CC)
 	$(Q)$(CC) $(MONITOR) -c $< -o $@
 
-$(B)/monitor/%.S.o: %.S Makefile
+# The ACPI tables that iasl makes lie where `.incbin "NAME.aml"` finds them.
+AML_DIR := $(B)/acpi
+AML     := $(patsubst %.asl,$(AML_DIR)/%.aml,$(notdir $(ACPI_ASL)))
+$(AML_DIR)/%.aml: monitor/platform/%.asl
+	@mkdir -p $(@D)
+	$(call made,IASL)
+	$(Q)iasl -we -p $(@:.aml=) $< > $(@:.aml=.log) 2>&1 || { cat $(@:.aml=.log); exit 1; }
+
+$(B)/monitor/%.S.o: %.S $(AML) Makefile
 	@mkdir -p $(@D)
 	$(call made,AS)
-	$(Q)$(CC) $(MONITOR) -D__ASSEMBLY__ -c $< -o $@
+	$(Q)$(CC) $(MONITOR) -D__ASSEMBLY__ -Wa,-I$(AML_DIR) -c $< -o $@
 
 $(B)/monitor.elf: $(MONITOR_O) $(MONITOR_LD)
 	$(call made,LD)
@@ -120,6 +128,7 @@ $(B)/monitor.elf: $(MONITOR_O) $(MONITOR_LD)
 PURE_C    := $(wildcard hv/lapic.c hv/cpuid.c x86/decode.c)
 HOST_NOT  := monitor/lib/call.c monitor/lib/string.c
 HOST_C    := $(CORE_C) $(PURE_C) $(call sources,sim,.c) $(filter-out $(HOST_NOT),$(MONITOR_C)) $(call sources,monitor/host,.c)
+HOST_S    := $(filter monitor/platform/%,$(MONITOR_S))
 UNIT_C    := $(wildcard tests/unit/test_*.c)
 
 define hosted # $(1): the compiler's name, $(2): its command
@@ -131,7 +140,11 @@ $(B)/host-$(1)/%.o: %.c Makefile | $$(ZYDIS)/.fetched
 	@mkdir -p $$(@D)
 	$$(call made,CC)
 	$$(Q)$(2) $$(HOSTED) -c $$< -o $$@
-$(B)/host-$(1)/lib.a: $$(HOST_C:%.c=$(B)/host-$(1)/%.o) $$(ZYDIS_C:%=$(B)/host-$(1)/zydis/%.o)
+$(B)/host-$(1)/%.S.o: %.S $$(AML) Makefile
+	@mkdir -p $$(@D)
+	$$(call made,AS)
+	$$(Q)$(2) -D__ASSEMBLY__ -Wa,-I$$(AML_DIR) -c $$< -o $$@
+$(B)/host-$(1)/lib.a: $$(HOST_C:%.c=$(B)/host-$(1)/%.o) $$(HOST_S:%.S=$(B)/host-$(1)/%.S.o) $$(ZYDIS_C:%=$(B)/host-$(1)/zydis/%.o)
 	@rm -f $$@
 	$$(call made,AR)
 	$$(Q)ar rcs $$@ $$^
