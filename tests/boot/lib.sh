@@ -1,0 +1,47 @@
+# lib: what the boot tests share. Each test is a script that sources this, calls `expect` and ends with `finish`.
+#
+#   expect TITLE STATUS REGEX COMMAND...   runs it; its status and a match in its output (stdout and stderr) are wanted
+#
+# The output of what failed is printed; the script's status is 0 only if all held.
+
+set -uo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit 1
+failed=0
+machine=tools/machine # ./run without the installing
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+
+expect() {
+	local title=$1 status=$2 regex=$3 output got
+	shift 3
+	output=$("$@" 2>&1 </dev/null)
+	got=$?
+	if [ "$got" != "$status" ]; then
+		echo "FAIL $title: status $got, wanted $status"
+	elif ! grep -qE -- "$regex" <<<"$output"; then
+		echo "FAIL $title: the output has no match for: $regex"
+	else
+		echo "ok   $title"
+		return 0
+	fi
+	tail -n 40 <<<"$output" | sed 's/^/    /'
+	failed=$((failed + 1))
+	return 1
+}
+
+# Words in Ringmur's log of the last run with `--log "$scratch/log"`.
+expect_log() {
+	local title=$1 regex=$2
+	if grep -qE -- "$regex" "$scratch/log"; then
+		echo "ok   $title"
+	else
+		echo "FAIL $title: the log has no match for: $regex"
+		tail -n 40 "$scratch/log" | sed 's/^/    /'
+		failed=$((failed + 1))
+	fi
+}
+
+finish() {
+	[ "$failed" = 0 ] || exit 1
+	exit 0
+}
