@@ -1,0 +1,359 @@
+/*
+ * audit: phases as a table; each goes on where it stopped, in (vm, view, at).
+ *
+ * Locks: the pool's and in it the allocator's while frames are compared with their bitmaps; a VM's pmap while its pmap or
+ * its views are read. A leaf and the truth behind it are read under one lock: no false finding comes from a change.
+ */
+#include "core/audit.h"
+#include "core/bits.h"
+
+#define GFN_END BIT(36)
+#define WHOLE_AUDIT 65536u
+
+static void find_fault(struct audit_state *s, const char *what, u64 owner, u64 where)
+{
+	s->findings++;
+	if (s->finding)
+		s->finding(s->context, what, owner, where);
+}
+
+static const struct audit_vm *vm_of(const struct audit_state *s)
+{
+	return &s->host->vm[s->vm];
+}
+
+static bool spend(struct audit_state *s, u32 n)
+{
+	s->left = s->left > n ? s->left - n : 0;
+	return s->left != 0;
+}
+
+/* ---- frames ---- */
+
+static const char *pool_fault(const struct frame *f, bool in_pool, bool used)
+{
+	bool is_pool = f->kind == FRAME_POOL || f->kind == FRAME_TABLE;
+	if (is_pool != in_pool)
+		return is_pool ? "a pool frame outside of the pool" : "a block of the pool holds a frame of another kind";
+	if (in_pool && !used && (f->kind != FRAME_POOL || f->owner != OWNER_HYPERVISOR))
+		return "a frame that the pool has not handed out is in use";
+	return NULL;
+}
+
+static const char *frame_fault(const struct audit_host *h, const struct frame *f, hfn_t at)
+{
+	bool is_free, is_clean, used = false;
+	alloc_look(h->alloc, at, &is_free, &is_clean);
+	bool in_pool = pool_holds(h->pool, at, &used);
+	if (f->kind >= FRAME_KINDS)
+		return "a frame of no kind";
+	if (is_free != (f->kind == FRAME_FREE))
+		return "frame table and allocator differ on whether a frame is free";
+	if (is_clean && !is_free)
+		return "a frame is clean but not free";
+	if (is_free && is_clean == (bool)(f->flags & FRAME_DIRTY))
+		return "frame table and allocator differ on whether a frame is clean";
+	if ((f->kind == FRAME_FREE || f->kind == FRAME_ABSENT) != (f->owner == OWNER_NONE))
+		return "a frame's owner does not fit its kind";
+	if (f->kind != FRAME_GUEST && f->count != 0)
+		return "a frame that is no guest's has a count";
+	if (f->kind == FRAME_GUEST && f->owner < OWNER_FIRST_VM)
+		return "a guest frame without a VM";
+	if (f->kind == FRAME_GUEST && h->quiet && f->count == 0)
+		return "a guest frame that nothing names";
+	return pool_fault(f, in_pool, used);
+}
+
+static bool step_frames(struct audit_state *s)
+{
+	const struct audit_host *h = s->host;
+	const struct frame_table *frames = &h->alloc->frames;
+	lock_take(&h->pool->lock);
+	lock_take(&h->alloc->lock);
+	if (s->at == 0)
+		s->ledger_epoch = h->alloc->changes;
+	u64 end = min_u64(s->at + s->left, frames->limit);
+	for (u64 i = s->at; i < end; i++) {
+		const struct frame *f = frame_of(frames, hfn(i));
+		const char *fault = frame_fault(h, f, hfn(i));
+		if (fault)
+			find_fault(s, fault, f->owner, i);
+		if (h->seen)
+			h->seen[i] = 0;
+	}
+	ledger_add(&s->ledger, frames, hfn(s->at), end - s->at);
+	bool same = s->ledger_epoch == h->alloc->changes;
+	if (end == frames->limit && same) {
+		const char *fault = ledger_against_alloc(&s->ledger, h->alloc);
+		if (!fault)
+			fault = ledger_against_pool(&s->ledger, h->pool);
+		if (fault)
+			find_fault(s, fault, OWNER_NONE, 0);
+	} else if (end == frames->limit) {
+		s->skipped++;
+	}
+	lock_give(&h->alloc->lock);
+	lock_give(&h->pool->lock);
+	spend(s, (u32)(end - s->at));
+	s->at = end;
+	return end < frames->limit;
+}
+
+/* ---- pmaps ---- */
+
+static bool inside_one_range(const struct pmap *p, gfn_t first, u64 count)
+{
+	for (u32 i = 0; i < p->range_count; i++) {
+		const struct pmap_range *r = &p->range[i];
+		if (r->state == PMAP_EMPTY && first.v >= r->first.v && first.v + count <= r->first.v + r->count)
+			return true;
+	}
+	return false;
+}
+
+static bool audit_backing(void *context, gfn_t first, hfn_t frame, u32 frames)
+{
+	struct audit_state *s = context;
+	const struct pmap *p = vm_of(s)->pmap;
+	if (s->left == 0) {
+		s->at = first.v;
+		return false;
+	}
+	if (!inside_one_range(p, first, frames))
+		find_fault(s, "a guest frame is backed outside of RAM", p->owner, first.v);
+	for (u32 i = 0; i < frames; i++) {
+		const struct frame *f = frame_of(&p->frames, hfn_add(frame, i));
+		if (f->kind != FRAME_GUEST || f->owner != p->owner)
+			find_fault(s, "a pmap names a frame of someone else", p->owner, frame.v + i);
+		else if (f->count == 0)
+			find_fault(s, "a pmap names a frame whose count is 0", p->owner, frame.v + i);
+		if (s->host->seen)
+			s->host->seen[frame.v + i]++;
+	}
+	s->sum += frames;
+	spend(s, frames);
+	return true;
+}
+
+static bool step_pmap(struct audit_state *s)
+{
+	struct pmap *p = vm_of(s)->pmap;
+	lock_take(&p->lock);
+	if (s->at == 0)
+		s->epoch = p->changes;
+	bool over = pmap_visit_part(p, gfn(s->at), GFN_END - s->at, audit_backing, s);
+	if (over && s->epoch != p->changes)
+		s->skipped++;
+	else if (over && s->sum != p->resident)
+		find_fault(s, "a pmap's entries differ from what is resident", p->owner, s->sum);
+	if (over && p->resident > p->promised)
+		find_fault(s, "more is resident than was promised", p->owner, p->resident);
+	if (over)
+		s->resident += p->resident;
+	lock_give(&p->lock);
+	return !over;
+}
+
+/* A frame of the pool that stands in a tree of this VM. */
+static void audit_tree_frame(struct audit_state *s, hfn_t at, enum frame_kind kind)
+{
+	const struct audit_host *h = s->host;
+	owner_t owner = vm_of(s)->pmap->owner;
+	bool used = false;
+	const struct frame *f = frame_of(&h->alloc->frames, at);
+	if (f->kind != kind || f->owner != owner || !pool_holds(h->pool, at, &used) || !used)
+		find_fault(s, "a tree stands on a frame that is not its own", owner, at.v);
+	if (h->seen && h->seen[at.v]++)
+		find_fault(s, "a tree's frame stands in two places", owner, at.v);
+	s->sum++;
+}
+
+static bool audit_node(void *context, hfn_t node)
+{
+	audit_tree_frame(context, node, FRAME_POOL);
+	return true;
+}
+
+static bool step_nodes(struct audit_state *s)
+{
+	struct pmap *p = vm_of(s)->pmap;
+	lock_take(&p->lock);
+	pmap_visit_nodes(p, audit_node, s);
+	if (s->sum != p->nodes)
+		find_fault(s, "a pmap has another number of nodes than it says", p->owner, s->sum);
+	lock_give(&p->lock);
+	return false;
+}
+
+/* ---- views ---- */
+
+static const char *leaf_fault(const struct ptview *v, u64 address, u64 entry, u8 level)
+{
+	const struct pt_format *format = v->table.format;
+	if (address < v->base)
+		return "a view has a leaf below its base";
+	gfn_t first = gpa_frame(gpa(address - v->base));
+	u32 frames = level == 1 ? 1 : BLOCK_FRAMES;
+	enum pt_rights rights = pt_entry_rights(format, entry);
+	for (u32 i = 0; i < frames; i++) {
+		struct pmap_backing b = pmap_look(v->pmap, gfn_add(first, i));
+		if (b.state != PMAP_PRESENT)
+			return "a view names a frame where the truth has none";
+		if (b.frame.v != pt_entry_frame(format, entry).v + i)
+			return "a view names another frame than the truth";
+		if ((u32)rights & ~(u32)v->rights)
+			return "a leaf gives more rights than its view may";
+		if ((rights & PT_WRITE) && !b.writable)
+			return "a view lets write what the truth does not";
+		if (i == 0 && b.level == 2 && frames > 1)
+			return NULL; /* the truth is one leaf as well: the rest follows */
+	}
+	return NULL;
+}
+
+static bool audit_leaf(void *context, u64 address, u64 entry, u8 level)
+{
+	struct audit_state *s = context;
+	const struct ptview *v = vm_of(s)->view[s->view];
+	if (s->left == 0) {
+		s->at = address;
+		return false;
+	}
+	const char *fault = leaf_fault(v, address, entry, level);
+	if (fault)
+		find_fault(s, fault, v->pmap->owner, pt_entry_frame(v->table.format, entry).v);
+	spend(s, 1);
+	return true;
+}
+
+static bool audit_table(void *context, hfn_t table, u8 level)
+{
+	(void)level;
+	audit_tree_frame(context, table, FRAME_TABLE);
+	return true;
+}
+
+static bool step_leaves(struct audit_state *s)
+{
+	const struct ptview *v = vm_of(s)->view[s->view];
+	lock_take(&v->pmap->lock);
+	bool over = hfn_is_none(v->table.root) ||
+		    pt_visit(&v->table, s->at, pt_span((u8)(v->table.format->levels + 1)) - s->at, audit_leaf, s);
+	lock_give(&v->pmap->lock);
+	return !over;
+}
+
+static bool step_tables(struct audit_state *s)
+{
+	const struct ptview *v = vm_of(s)->view[s->view];
+	lock_take(&v->pmap->lock);
+	if (!hfn_is_none(v->table.root))
+		pt_visit_tables(&v->table, audit_table, s);
+	if (s->sum != v->table.tables)
+		find_fault(s, "a view has another number of tables than it says", v->pmap->owner, s->sum);
+	lock_give(&v->pmap->lock);
+	return false;
+}
+
+/* ---- counts, ledger ---- */
+
+static bool step_counts(struct audit_state *s)
+{
+	const struct audit_host *h = s->host;
+	const struct frame_table *frames = &h->alloc->frames;
+	if (!h->seen || !h->quiet)
+		return false;
+	u64 end = min_u64(s->at + s->left, frames->limit);
+	for (u64 i = s->at; i < end; i++) {
+		const struct frame *f = frame_of(frames, hfn(i));
+		if (f->kind == FRAME_GUEST && f->count != h->seen[i])
+			find_fault(s, "a frame's count differs from the entries that name it", f->owner, i);
+		if (f->kind == FRAME_TABLE && h->seen[i] != 1)
+			find_fault(s, "a table that no view has", f->owner, i);
+	}
+	spend(s, (u32)(end - s->at));
+	s->at = end;
+	return end < frames->limit;
+}
+
+static bool step_ledger(struct audit_state *s)
+{
+	const char *fault = s->host->quiet ? ledger_against_vms(&s->ledger, s->resident) : NULL;
+	if (fault)
+		find_fault(s, fault, OWNER_NONE, s->resident);
+	return false;
+}
+
+enum audit_scope { ONCE, PER_VM, PER_VIEW };
+
+static const struct {
+	bool (*step)(struct audit_state *s); /* true: there is more of it */
+	enum audit_scope scope;
+} phases[] = {
+	{ step_frames, ONCE },     { step_pmap, PER_VM },    { step_nodes, PER_VM },  { step_leaves, PER_VIEW },
+	{ step_tables, PER_VIEW }, { step_counts, ONCE },    { step_ledger, ONCE },
+};
+
+void audit_begin(struct audit_state *s, const struct audit_host *host, audit_finding *finding, void *context)
+{
+	*s = (struct audit_state){ .host = host, .finding = finding, .context = context };
+}
+
+static void next_phase(struct audit_state *s)
+{
+	s->phase++;
+	s->vm = s->view = 0;
+}
+
+/* Past VMs (and views) that a phase has nothing to do with. */
+static bool settle_scope(struct audit_state *s)
+{
+	enum audit_scope scope = phases[s->phase].scope;
+	if (scope == ONCE)
+		return true;
+	while (s->vm < s->host->vm_count && scope == PER_VIEW && s->view >= vm_of(s)->view_count) {
+		s->vm++;
+		s->view = 0;
+	}
+	return s->vm < s->host->vm_count;
+}
+
+static void next_object(struct audit_state *s)
+{
+	s->at = s->sum = 0;
+	switch (phases[s->phase].scope) {
+	case ONCE:
+		next_phase(s);
+		break;
+	case PER_VM:
+		s->vm++;
+		break;
+	case PER_VIEW:
+		s->view++;
+		break;
+	}
+}
+
+bool audit_step(struct audit_state *s, u32 budget)
+{
+	s->left = budget;
+	while (s->left && s->phase < ARRAY_SIZE(phases)) {
+		if (!settle_scope(s)) {
+			next_phase(s);
+			continue;
+		}
+		if (!phases[s->phase].step(s))
+			next_object(s);
+		spend(s, 1);
+	}
+	return s->phase < ARRAY_SIZE(phases);
+}
+
+u64 audit_all(const struct audit_host *host, audit_finding *finding, void *context)
+{
+	struct audit_state s;
+	audit_begin(&s, host, finding, context);
+	while (audit_step(&s, WHOLE_AUDIT))
+		continue;
+	return s.findings;
+}
