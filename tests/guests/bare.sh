@@ -10,12 +10,13 @@ qemu=${QEMU:-qemu-system-x86_64}
 failed=0 ran=0 skipped=0
 
 run_one() {
-	local name=$1 want=$2 memory=$3 image=$1 vcpus=1 bare=yes limit=20 modules= option
+	local name=$1 want=$2 memory=$3 image=$1 vcpus=1 bare=yes limit=20 modules= off=no option
 	shift 3
 	for option; do
 		case $option in
 		image=*) image=${option#image=} ;;
 		vcpus=*) vcpus=${option#vcpus=} ;;
+		off) off=yes ;;
 		bare=*) bare=${option#bare=} ;;
 		limit=*) limit=${option#limit=} ;;
 		module=*) modules=${modules:+$modules,}$(sed 's/:/ /' <<<"${option#module=}" | tr _ ' ') ;;
@@ -31,8 +32,12 @@ run_one() {
 		-device isa-debug-exit,iobase=0xf4,iosize=4 -serial stdio -display none -nodefaults -no-reboot \
 		>"$log" 2>&1 </dev/null
 	status=$?
-	# The device's status is value * 2 + 1; an orderly power-off is QEMU's own 0.
-	if [ $status != 0 ] && [ $((status % 2)) = 1 ]; then status=$((status / 2)); fi
+	# The device's status is value * 2 + 1; 0 is a power-off, or with -no-reboot a triple fault: 125 for Ringmur.
+	if [ $status = 0 ]; then
+		[ "$off" = yes ] || status=125
+	elif [ $((status % 2)) = 1 ]; then
+		status=$((status / 2))
+	fi
 	ran=$((ran + 1))
 	[ $verbose = 1 ] && cat "$log"
 	local took

@@ -36,8 +36,10 @@ void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 bool check(const char *name, bool holds);
 /* A check that held, with a remark behind its name. */
 bool check_noted(const char *name, const char *note);
-/* What TCG itself gets wrong: there it may fail, with a remark. Anywhere else it must hold. */
+/* What TCG itself gets wrong and a hypervisor sees: on bare TCG it may fail, with a remark; elsewhere it must hold. */
 bool check_but_tcg(const char *name, bool holds);
+/* What the processor does by itself and TCG, which may also lie below Ringmur, gets wrong: never fails, only remarks. */
+void remark(const char *name, bool holds);
 bool check_equal(const char *name, u64 got, u64 want);
 /* For what cannot be tested here: says why, counts as neither. */
 void skip(const char *name, const char *why);
