@@ -31,7 +31,7 @@ made     = @printf '  %-8s %s\n' '$(1)' '$(patsubst $(B)/%,%,$@)'
 
 WARNINGS := -Wall -Wextra -Wconversion -Wsign-conversion -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla \
             -Wswitch-enum -Werror
-COMMON   := -std=gnu17 -g -I. -Iinclude -MMD -MP $(WARNINGS)
+COMMON   := -std=gnu17 -g -I. -Iinclude -I$(B)/acpi -MMD -MP $(WARNINGS)
 FREE     := -O2 -ffreestanding -mgeneral-regs-only -mno-red-zone -fno-stack-protector -fno-pic -fno-pie \
             -fno-omit-frame-pointer -fno-asynchronous-unwind-tables -fcf-protection=none -ffile-prefix-map=$(CURDIR)/=
 RING0    := $(COMMON) $(FREE) -mcmodel=kernel
@@ -99,6 +99,14 @@ $(B)/monitor/zydis/%.o: $(ZYDIS)/.fetched Makefile
 	@mkdir -p $(@D)
 	$(call made,CC)
 	$(Q)$(CC) -std=gnu17 -w $(FREE) -ffunction-sections -fdata-sections $(ZYDIS_I) -I$(ZYDIS)/src -c $(ZYDIS)/src/$*.c -o $@
+
+# ACPI's DSDT as a C array; its first lines name the day and are dropped.
+$(B)/acpi/dsdt.hex: $(ACPI_ASL) Makefile
+	@mkdir -p $(@D)
+	$(call made,IASL)
+	$(Q)iasl -va -tc -p $(@D)/dsdt $< >$(@D)/dsdt.log 2>&1 || { cat $(@D)/dsdt.log; false; }
+	$(Q)sed -i '1,/^ \*\//d' $@
+$(B)/monitor/monitor/platform/dsdt.o $(B)/host-gcc/monitor/platform/dsdt.o $(B)/host-clang/monitor/platform/dsdt.o: $(B)/acpi/dsdt.hex
 
 $(B)/monitor/%.o: %.c Makefile | $(ZYDIS)/.fetched
 	@mkdir -p $(@D)
@@ -216,7 +224,7 @@ $(B)/ringmur.iso: tools/make-iso $(B)/ringmur.elf $(KERNEL) $(GUESTS)/debian.cpi
 LINT_C := $(RING0_C) $(MONITOR_C)
 LINT_H := $(wildcard core/*.h include/*/*.h x86/*.h x86/*/*.h hv/*.h hv/*/*.h monitor/*.h monitor/*/*.h sim/*.h)
 # What clang-tidy and cppcheck need to know; both see ring 0 and the monitor as the compilers do.
-TIDY   := -std=gnu17 -I. -Iinclude $(ZYDIS_I) -ffreestanding -mgeneral-regs-only -mno-red-zone
+TIDY   := -std=gnu17 -I. -Iinclude -I$(B)/acpi $(ZYDIS_I) -ffreestanding -mgeneral-regs-only -mno-red-zone
 
 # Objects only: what a second compiler has to say of every file.
 .PHONY: objects lint lint-headers lint-clang lint-tidy lint-cppcheck

@@ -1,0 +1,26 @@
+/*
+ * console: bytes from devices to the operator, gathered so that a line costs one call.
+ *
+ * They leave at a newline, when the buffer is full, before the VM ends, and otherwise CONSOLE_DELAY after the first of them (a prompt
+ * has no newline).
+ */
+#ifndef MONITOR_PLATFORM_CONSOLE_H
+#define MONITOR_PLATFORM_CONSOLE_H
+
+#include "monitor/platform/timers.h"
+
+#define CONSOLE_BUFFER 256u
+#define CONSOLE_DELAY_HZ 500u /* 2 ms */
+
+struct console {
+	struct timers *timers;
+	u64 delay; /* in TSC ticks */
+	u32 count;
+	u8 bytes[CONSOLE_BUFFER];
+};
+
+void console_init(struct console *c, struct timers *timers, u64 tsc_khz);
+void console_put(struct console *c, u8 byte);
+void console_flush(struct console *c);
+
+#endif

@@ -1,0 +1,21 @@
+/*
+ * vcpu_access: how the instruction emulator reaches memory and devices: by ring 0's calls, with the rights of the vCPU.
+ */
+#ifndef MONITOR_VCPU_ACCESS_H
+#define MONITOR_VCPU_ACCESS_H
+
+#include "monitor/emulate.h"
+#include "monitor/machine.h"
+
+/* The context of vcpu_access_ops. */
+struct vcpu_access {
+	struct machine *machine;
+	u32 vcpu;
+};
+
+extern const struct emulate_ops vcpu_access_ops;
+
+/* The instruction of comm->entry (MON_ENTRY_EMULATE), carried out and answered. */
+void vcpu_emulate(struct machine *m, const struct mon_entry *entry);
+
+#endif
