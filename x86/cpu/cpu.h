@@ -9,6 +9,8 @@
 #include "core/tag.h"
 
 /* Ring 3's registers while it does not run. Offsets are known to asm/user.S (checked by static_assert there or in trap.c). */
+struct space;
+
 struct user_regs {
 	u64 rax, rcx, rdx, rbx, rbp, rsi, rdi, r8, r9, r10, r11, r12, r13, r14, r15;
 	u64 rip, rflags, rsp;
@@ -32,6 +34,8 @@ struct cpu {
 	hpa_t host_vmcb;     /* VMSAVE area of the host */
 	u64 *top;            /* its own top-level table, and where it lies */
 	hpa_t top_hpa;
+	u64 *slot_table;     /* last-level entries of its slots (mm/slots.h) */
+	struct space *space; /* whose part is linked in (mm/space.h); NULL: neutral */
 	void *sched;         /* hv's per-processor part */
 	volatile bool online;
 	struct { u64 vector, code, address; } fixup; /* of the last fault of this processor that asm/access.h caught */

@@ -1,0 +1,137 @@
+/*
+ * memory_map: all borders, sorted; between two neighbours nothing changes, so one look decides what lies there. Pure, builds hosted.
+ */
+#include "x86/boot/memory_map.h"
+
+#include "core/bits.h"
+
+#define LOW_MEMORY_LIMIT 0xa0000u /* video memory and ROMs above */
+#define FAVOURITE_LOW_PAGE 0x8000u
+
+void raw_map_add(struct raw_map *map, u64 first, u64 bytes, bool ram)
+{
+	u64 end = first + bytes < first ? ~PAGE_MASK : first + bytes;
+	if (end <= first)
+		return;
+	if (map->count == RAW_RANGES) {
+		map->lost++;
+		return;
+	}
+	map->at[map->count].first = first;
+	map->at[map->count].end = end;
+	map->at[map->count++].ram = ram;
+}
+
+struct borders { u32 count; u64 at[2 * RAW_RANGES + 4]; };
+
+/* Insertion keeps them sorted and single. */
+static void border_add(struct borders *b, u64 value)
+{
+	u32 i = b->count;
+	while (i && b->at[i - 1] > value)
+		i--;
+	if (i && b->at[i - 1] == value)
+		return;
+	for (u32 j = b->count; j > i; j--)
+		b->at[j] = b->at[j - 1];
+	b->at[i] = value;
+	b->count++;
+}
+
+/* Rounds inward what may be used and outward what may not; false if nothing is left. */
+static bool entry_clip(const struct raw_map *map, u32 i, u64 limit, u64 *first, u64 *end)
+{
+	bool ram = map->at[i].ram;
+	*first = ram ? align_up(map->at[i].first, PAGE_SIZE) : align_down(map->at[i].first, PAGE_SIZE);
+	*end = ram ? align_down(map->at[i].end, PAGE_SIZE) : align_up(map->at[i].end, PAGE_SIZE);
+	if (*first < map->at[i].first && ram) /* rounded up past the end of the address space */
+		return false;
+	if (*end < map->at[i].end && !ram)
+		*end = ~PAGE_MASK;
+	*end = min_u64(*end, limit);
+	return *first < *end;
+}
+
+enum what { WHAT_HOLE, WHAT_RAM, WHAT_RESERVED };
+
+static enum what what_is_at(const struct raw_map *map, u64 limit, u64 address)
+{
+	enum what what = WHAT_HOLE;
+	u64 first, end;
+	if (address < PAGE_SIZE)
+		return WHAT_RESERVED;
+	for (u32 i = 0; i < map->count; i++) {
+		if (!entry_clip(map, i, limit, &first, &end) || address < first || address >= end)
+			continue;
+		if (!map->at[i].ram)
+			return WHAT_RESERVED;
+		what = WHAT_RAM;
+	}
+	return what;
+}
+
+struct writer { struct boot_info *boot; bool ram_only; bool full; u64 pages_lost; };
+
+static void range_add(struct writer *w, u64 first, u64 end, enum what what)
+{
+	struct boot_info *boot = w->boot;
+	struct boot_range *last = boot->range_count ? &boot->range[boot->range_count - 1] : NULL;
+	bool ram = what == WHAT_RAM;
+	if (what == WHAT_HOLE || (w->ram_only && !ram))
+		return;
+	if (last && last->ram == ram && last->first.v + last->bytes == first) {
+		last->bytes += end - first;
+	} else if (boot->range_count < BOOT_MAX_RANGES) {
+		boot->range[boot->range_count++] = (struct boot_range){ hpa(first), end - first, ram };
+	} else {
+		w->full = true;
+		w->pages_lost += ram ? (end - first) >> PAGE_SHIFT : 0;
+	}
+}
+
+static struct writer write_ranges(const struct raw_map *map, const struct borders *b, u64 limit, struct boot_info *boot, bool ram_only)
+{
+	struct writer w = { boot, ram_only, false, 0 };
+	boot->range_count = 0;
+	for (u32 i = 0; i + 1 < b->count; i++)
+		range_add(&w, b->at[i], b->at[i + 1], what_is_at(map, limit, b->at[i]));
+	return w;
+}
+
+u64 memory_map_resolve(const struct raw_map *map, u32 phys_bits, struct boot_info *boot)
+{
+	struct borders b = { 0 };
+	u64 limit = 1ull << phys_bits, first, end;
+	border_add(&b, 0);
+	border_add(&b, PAGE_SIZE);
+	for (u32 i = 0; i < map->count; i++) {
+		if (entry_clip(map, i, limit, &first, &end)) {
+			border_add(&b, first);
+			border_add(&b, end);
+		}
+	}
+	struct writer w = write_ranges(map, &b, limit, boot, false);
+	if (w.full)
+		w = write_ranges(map, &b, limit, boot, true);
+	return w.pages_lost;
+}
+
+static bool is_ram_page(const struct boot_info *boot, u64 page)
+{
+	for (u32 i = 0; i < boot->range_count; i++) {
+		const struct boot_range *r = &boot->range[i];
+		if (r->ram && page >= r->first.v && page - r->first.v + PAGE_SIZE <= r->bytes)
+			return true;
+	}
+	return false;
+}
+
+u64 memory_map_low_page(const struct boot_info *boot)
+{
+	if (is_ram_page(boot, FAVOURITE_LOW_PAGE))
+		return FAVOURITE_LOW_PAGE;
+	for (u64 page = PAGE_SIZE; page < LOW_MEMORY_LIMIT; page += PAGE_SIZE)
+		if (is_ram_page(boot, page))
+			return page;
+	return 0;
+}

@@ -1,0 +1,48 @@
+/*
+ * options: Ringmur's own command line, judged once.
+ *
+ *   console=com1|com2|none  log=com2|com1|none  panic=halt|exit     one of the words
+ *   mem=1G  scrub=512M                                              bytes, with K, M, G or T
+ *   vcpus=1  cpus=N  mark-port=0xNN                                 a number, decimal or 0x
+ *   name=guest                                                      a word
+ *   hide=nrip,npt,...                                               processor features to do without
+ *
+ * Words are parted by blanks; "..." keeps blanks together. The last of two equal options wins.
+ */
+#ifndef X86_BOOT_OPTIONS_H
+#define X86_BOOT_OPTIONS_H
+
+#include "core/status.h"
+#include "x86/cpu/cpu.h"
+
+#define OPTION_NAME_BYTES 32u /* of name=, the NUL included; as MON_NAME_MAX */
+#define OPTIONS_ERROR_BYTES 256u
+
+enum option_line { LINE_COM1, LINE_COM2, LINE_NONE };
+enum option_panic { PANIC_HALT, PANIC_EXIT };
+
+struct options {
+	u32 console, log;  /* enum option_line */
+	u32 panic;         /* enum option_panic */
+	u64 mem;           /* bytes of the guest's memory */
+	u64 scrub;         /* bytes of memory scrubbed at boot */
+	u64 vcpus, cpus;
+	u64 mark_port;     /* 0: none */
+	u64 hide;          /* bit n: feature n of option_feature() */
+	char name[OPTION_NAME_BYTES];
+};
+
+/* What the machine was started with: filled before ringmur_main. */
+extern struct options options;
+
+void options_defaults(struct options *o);
+/*
+ * BAD_VALUE: `error` holds one sentence that names the option and says what would be right; `o` then holds what was understood
+ * before it. The text may be of any length.
+ */
+must_use status options_parse(struct options *o, const char *text, char error[OPTIONS_ERROR_BYTES]);
+
+/* The features that hide= knows: name and place of the bool in struct features. NULL after the last. */
+const char *option_feature(u32 index, u32 *offset);
+
+#endif

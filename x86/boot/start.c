@@ -1,0 +1,154 @@
+/*
+ * start: the order in which the boot processor comes to life. Each step needs those before it.
+ *
+ *   traps, serial       from here on a mistake has words
+ *   loader, options     what we were told; a wrong option is refused once power-off is known
+ *   features, CRs       what the processor is, and is to be
+ *   ACPI, memory map    what the machine is
+ *   APICs, time         interrupts can come, nothing is routed but the console
+ */
+#include "x86/boot/start.h"
+
+#include "core/bits.h"
+#include "x86/asm/insn.h"
+#include "x86/boot/acpi.h"
+#include "x86/boot/memory_map.h"
+#include "x86/boot/multiboot.h"
+#include "x86/boot/options.h"
+#include "x86/boot/power.h"
+#include "x86/cpu/features.h"
+#include "x86/cpu/log.h"
+#include "x86/cpu/rtc.h"
+#include "x86/cpu/serial.h"
+#include "x86/cpu/stacks.h"
+#include "x86/cpu/trap.h"
+#include "x86/irq/irq.h"
+
+#define IMAGE_BASE 0xffffffff80000000ull
+#define EARLY_LIMIT (1ull << 32)
+#define LAPIC_USUAL 0xfee00000u
+#define GUARD_TABLES 3u /* blocks of 2 MiB that the stacks can lie in */
+#define ENTRY_PRESENT_WRITE 3ull
+#define ENTRY_LARGE 0x80ull
+#define ENTRIES 512u
+
+struct options options;
+static struct boot_info boot;
+static struct loader_info loader;
+
+extern u8 image_start[], image_end[];
+extern u64 boot_pd[];
+
+void boot_tsc_is_unsteady(void) { boot.tsc_steady = false; }
+
+/* ---- guard pages in the early map ---- */
+
+static u64 *split_block(u64 block)
+{
+	static u64 guard_tables[GUARD_TABLES][ENTRIES] __attribute__((aligned(4096)));
+	static u32 used;
+	if (boot_pd[block] & ENTRY_LARGE) {
+		u64 *table = guard_tables[used++];
+		for (u64 i = 0; i < ENTRIES; i++)
+			table[i] = (block << BLOCK_SHIFT) + (i << PAGE_SHIFT) + ENTRY_PRESENT_WRITE;
+		boot_pd[block] = ((u64)table - IMAGE_BASE) | ENTRY_PRESENT_WRITE;
+	}
+	return early_at(hpa(boot_pd[block] & ~PAGE_MASK));
+}
+
+static void guard_stacks(void)
+{
+	for (u64 page = (u64)cpu_stacks; page < (u64)cpu_stacks + sizeof(cpu_stacks); page += PAGE_SIZE) {
+		u64 physical = page - IMAGE_BASE;
+		if (stack_is_guard(page))
+			split_block(physical >> BLOCK_SHIFT)[physical >> PAGE_SHIFT & (ENTRIES - 1)] = 0;
+	}
+	write_cr3(read_cr3());
+}
+
+/* ---- the steps ---- */
+
+static const void *early_reader(void *context, u64 address, u64 bytes)
+{
+	(void)context;
+	return address < EARLY_LIMIT && bytes <= EARLY_LIMIT - address ? early_at(hpa(address)) : NULL;
+}
+static const struct reader reader = { early_reader, NULL };
+
+static void processor_init(void)
+{
+	cpus[0] = (struct cpu){ .self = &cpus[0], .id = 0, .online = true };
+	cpu_total = 1;
+	trap_init_cpu(&cpus[0]);
+	guard_stacks();
+}
+
+/* A sentence: why this cannot be; NULL: fine. */
+static const char *read_loader(u32 magic, u64 information)
+{
+	static char error[OPTIONS_ERROR_BYTES];
+	const char *why;
+	if (multiboot_parse(magic, information, &reader, &boot, &loader, &why) != OK)
+		return why;
+	return options_parse(&options, boot.cmdline, error) == OK ? NULL : error;
+}
+
+static void read_firmware(void)
+{
+	boot.lapic_address = LAPIC_USUAL;
+	boot.image_first = hpa((u64)image_start - IMAGE_BASE);
+	boot.image_end = hpa((u64)image_end - IMAGE_BASE);
+	apic_init_cpu(LAPIC_USUAL);
+	status s = acpi_parse(&reader, loader.rsdp_bytes ? loader.rsdp : NULL, loader.rsdp_bytes, apic_id(), &boot);
+	if (s != OK)
+		log_line("no ACPI tables that can be trusted: one processor, and no power-off");
+	u64 lost = memory_map_resolve(&loader.map, features.phys_bits, &boot);
+	if (lost || loader.map.lost)
+		log_line("the memory map is too long: %lu pages of memory and %u entries are left out", lost, loader.map.lost);
+	cpus[0].apic_id = apic_id();
+	if (boot.cpu_count + acpi_cpus_left_out > options.cpus)
+		log_line("%u processors of %u are used", (u32)min_u64(boot.cpu_count, options.cpus), boot.cpu_count + acpi_cpus_left_out);
+	boot.cpu_count = (u32)min_u64(boot.cpu_count, options.cpus);
+	power_init(&boot);
+}
+
+static void interrupts_init(void)
+{
+	pic_disable();
+	if (boot.lapic_address < EARLY_LIMIT)
+		apic_set_base(early_at(hpa(boot.lapic_address)));
+	ioapic_init(&boot);
+	serial_listen((enum option_line)options.console, &boot);
+}
+
+/* An emulated TSC is as steady as its host makes it, which CPUID does not tell: where it keeps its pace through HLT it is believed. */
+static bool tsc_is_steady(void)
+{
+	const u32 leaf = 1, in_a_machine = 1u << 31;
+	return features.invariant_tsc || ((cpuid(leaf, 0).ecx & in_a_machine) && timer_tsc_survives_halt());
+}
+
+static void time_init(void)
+{
+	timer_calibrate(&boot);
+	timer_init_cpu();
+	boot.wall_clock = rtc_read();
+	boot.boot_tsc = tsc_now();
+	boot.tsc_steady = tsc_is_steady();
+}
+
+_Noreturn void boot_start(u32 magic, u64 information)
+{
+	processor_init();
+	options_defaults(&options);
+	serial_init();
+	const char *error = read_loader(magic, information);
+	features_init(options.hide);
+	cpu_enable();
+	read_firmware();
+	if (error)
+		refuse_start("%s", error);
+	interrupts_init();
+	time_init();
+	ringmur_main(&boot);
+}

@@ -1,0 +1,119 @@
+/*
+ * features: CPUID read once into names; a table of bits, then the few that need more than a bit.
+ *
+ * Nobody else in ring 0 asks CPUID what the host has: what hide= takes away is away everywhere.
+ */
+#include "x86/cpu/features.h"
+
+#include "core/bits.h"
+#include "x86/asm/access.h"
+#include "x86/asm/insn.h"
+#include "x86/boot/options.h"
+#include "x86/cpu/regs.h"
+#include "x86/cpu/string.h"
+#include "x86/cpu/xsave.h"
+
+struct features features;
+
+#define LEAF_BASIC     0u
+#define LEAF_FEATURES  1u
+#define LEAF_STRUCTURED 7u
+#define LEAF_EXT       0x80000000u
+#define LEAF_EXT_FEATURES 0x80000001u
+#define LEAF_POWER     0x80000007u
+#define LEAF_SIZES     0x80000008u
+#define LEAF_SVM       0x8000000au
+
+enum reg { EAX, EBX, ECX, EDX };
+
+#define AT(member) (u32) offsetof(struct features, member)
+static const struct { u32 leaf; u8 reg, bit; u32 offset; } bits[] = {
+	{ LEAF_FEATURES, ECX, 21, AT(x2apic) },      { LEAF_FEATURES, ECX, 24, AT(tsc_deadline) },
+	{ LEAF_FEATURES, ECX, 26, AT(xsave) },       { LEAF_FEATURES, EDX, 13, AT(pge) },
+	{ LEAF_STRUCTURED, EBX, 0, AT(fsgsbase) },   { LEAF_STRUCTURED, EBX, 7, AT(smep) },
+	{ LEAF_STRUCTURED, EBX, 20, AT(smap) },      { LEAF_STRUCTURED, ECX, 2, AT(umip) },
+	{ LEAF_STRUCTURED, ECX, 3, AT(pku) },        { LEAF_STRUCTURED, ECX, 16, AT(la57) },
+	{ LEAF_EXT_FEATURES, ECX, 2, AT(svm) },      { LEAF_EXT_FEATURES, EDX, 20, AT(nx) },
+	{ LEAF_EXT_FEATURES, EDX, 26, AT(gib_pages) }, { LEAF_EXT_FEATURES, EDX, 27, AT(rdtscp) },
+	{ LEAF_POWER, EDX, 8, AT(invariant_tsc) },
+	{ LEAF_SVM, EDX, 0, AT(npt) },               { LEAF_SVM, EDX, 3, AT(nrip) },
+	{ LEAF_SVM, EDX, 5, AT(clean_bits) },        { LEAF_SVM, EDX, 6, AT(flush_by_asid) },
+	{ LEAF_SVM, EDX, 7, AT(decode_assist) },     { LEAF_SVM, EDX, 10, AT(pause_filter) },
+	{ LEAF_SVM, EDX, 16, AT(vgif) },
+};
+
+static bool *feature(u32 offset) { return (bool *)((u8 *)&features + offset); }
+
+/* A leaf beyond the last answers with another leaf's data on some processors: none is asked for. */
+static u32 cpuid_reg(u32 leaf, enum reg reg)
+{
+	u32 last = cpuid(leaf & LEAF_EXT, 0).eax;
+	if (leaf > last || (leaf ^ last) & LEAF_EXT)
+		return 0;
+	struct cpuid r = cpuid(leaf, 0);
+	const u32 all[] = { r.eax, r.ebx, r.ecx, r.edx };
+	return all[reg];
+}
+
+static void read_vendor(void)
+{
+	struct cpuid r = cpuid(LEAF_BASIC, 0);
+	memcpy(features.vendor, &r.ebx, 4);
+	memcpy(features.vendor + 4, &r.edx, 4);
+	memcpy(features.vendor + 8, &r.ecx, 4);
+}
+
+/* SVM may be there and switched off by the firmware. Not every processor that has SVM has the register. */
+static bool svm_is_disabled(void)
+{
+	u64 vm_cr;
+	return rdmsr_or_fault(MSR_VM_CR, &vm_cr) && (vm_cr & VM_CR_SVMDIS);
+}
+
+static void no_svm(void)
+{
+	features.svm = features.npt = features.nrip = features.decode_assist = features.clean_bits = false;
+	features.flush_by_asid = features.vgif = features.pause_filter = false;
+	features.asids = 0;
+}
+
+static void hide_features(u64 hide)
+{
+	u32 offset;
+	for (u32 i = 0; option_feature(i, &offset); i++)
+		if (hide & BIT(i))
+			*feature(offset) = false;
+}
+
+void features_init(u64 hide)
+{
+	features = (struct features){ .phys_bits = 36, .virt_bits = 48 };
+	read_vendor();
+	for (u32 i = 0; i < ARRAY_SIZE(bits); i++)
+		*feature(bits[i].offset) = cpuid_reg(bits[i].leaf, (enum reg)bits[i].reg) >> bits[i].bit & 1;
+	u32 sizes = cpuid_reg(LEAF_SIZES, EAX);
+	if (sizes) {
+		features.phys_bits = (u8)min_u64(sizes & 0xff, 52);
+		features.virt_bits = (u8)(sizes >> 8);
+	}
+	features.asids = cpuid_reg(LEAF_SVM, EBX);
+	hide_features(hide);
+	if (!features.svm || svm_is_disabled())
+		no_svm();
+	features.xcr0_mask = xsave_mask();
+}
+
+void cpu_enable(void)
+{
+	u64 cr4 = CR4_PAE | CR4_DE | CR4_MCE | CR4_OSFXSR | CR4_OSXMMEXCPT;
+	cr4 |= features.pge ? CR4_PGE : 0u;
+	cr4 |= features.smep ? CR4_SMEP : 0u;
+	cr4 |= features.smap ? CR4_SMAP : 0u;
+	cr4 |= features.umip ? CR4_UMIP : 0u;
+	cr4 |= features.xsave ? CR4_OSXSAVE : 0u;
+	/* Not FSGSBASE: ring 3 must not be able to give itself a GS base. The guest's CR4 is its own. */
+	write_cr4(cr4);
+	write_cr0(CR0_PG | CR0_WP | CR0_NE | CR0_ET | CR0_MP | CR0_PE);
+	wrmsr(MSR_EFER, (rdmsr(MSR_EFER) & (u64)(EFER_LME | EFER_LMA)) | EFER_SCE | (features.nx ? EFER_NXE : 0u));
+	xsave_enable();
+}

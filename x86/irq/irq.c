@@ -1,0 +1,75 @@
+/*
+ * irq: from vector to handler. Few vectors are used; the rest is counted as stray and acknowledged, so that nothing gets stuck.
+ */
+#include "x86/irq/irq.h"
+
+#include "x86/asm/insn.h"
+#include "x86/cpu/log.h"
+#include "x86/cpu/serial.h"
+
+#define STRAY_LOGGED 8u
+
+static u32 strays;
+
+__attribute__((weak)) void hv_kick(struct cpu *c)
+{
+	(void)c;
+}
+
+static void kick_interrupt(struct cpu *c)
+{
+	c->events |= CPU_KICK; /* atomic by its type */
+	hv_kick(c);
+}
+
+static void stray_interrupt(struct cpu *c, u32 vector)
+{
+	if (__atomic_fetch_add(&strays, 1, __ATOMIC_RELAXED) < STRAY_LOGGED)
+		log_line("stray interrupt: vector 0x%x on processor %u", vector, c->id);
+}
+
+void interrupt_dispatch(u32 vector)
+{
+	struct cpu *c = this_cpu();
+	switch (vector) {
+	case VECTOR_TIMER:
+		timer_interrupt(c);
+		break;
+	case VECTOR_KICK:
+		kick_interrupt(c);
+		break;
+	case VECTOR_SERIAL:
+		if (serial_interrupt())
+			cpus[0].events |= CPU_CONSOLE;
+		break;
+	case VECTOR_APIC_ERROR:
+		apic_write(APIC_ESR, 0);
+		stray_interrupt(c, vector);
+		break;
+	case VECTOR_SPURIOUS:
+		return; /* not in service: no EOI */
+	default:
+		stray_interrupt(c, vector);
+		if (vector >= VECTOR_PIC && vector < VECTOR_PIC_END)
+			return;
+	}
+	apic_eoi();
+}
+
+/* ---- the 8259s: moved out of the exceptions' way and masked ---- */
+
+enum { PIC1 = 0x20, PIC2 = 0xa0, PIC_DATA = 1, ICW1_INIT = 0x11, ICW4_8086 = 1, PIC_SLAVE_LINE = 2, PIC_MASK_ALL = 0xff };
+
+void pic_disable(void)
+{
+	out8(PIC1, ICW1_INIT);
+	out8(PIC2, ICW1_INIT);
+	out8(PIC1 + PIC_DATA, VECTOR_PIC);
+	out8(PIC2 + PIC_DATA, VECTOR_PIC + 8);
+	out8(PIC1 + PIC_DATA, 1 << PIC_SLAVE_LINE);
+	out8(PIC2 + PIC_DATA, PIC_SLAVE_LINE);
+	out8(PIC1 + PIC_DATA, ICW4_8086);
+	out8(PIC2 + PIC_DATA, ICW4_8086);
+	out8(PIC1 + PIC_DATA, PIC_MASK_ALL);
+	out8(PIC2 + PIC_DATA, PIC_MASK_ALL);
+}
