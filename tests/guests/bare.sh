@@ -16,7 +16,7 @@ run_one() {
 		case $option in
 		image=*) image=${option#image=} ;;
 		vcpus=*) vcpus=${option#vcpus=} ;;
-		off) off=yes ;;
+		ends=off) off=yes ;;
 		bare=*) bare=${option#bare=} ;;
 		limit=*) limit=${option#limit=} ;;
 		module=*) modules=${modules:+$modules,}$(sed 's/:/ /' <<<"${option#module=}" | tr _ ' ') ;;
