@@ -76,8 +76,7 @@ static enum action ask_emulation(struct vcpu *v, u64 address, bool mmio, bool wr
 	e.emulate.port = port;
 	e.emulate.length = got;
 	__builtin_memcpy(e.emulate.bytes, bytes, got);
-	v->exit = e;
-	v->emulate_rip = v->g->rip;
+	v->p->exit = e;
 	monitor_post_exit(v);
 	return ACTION_SLEEP;
 }
@@ -88,7 +87,7 @@ static bool is_plain_move(const struct insn *i)
 	return i->memory && (i->id == INSN_LOAD || i->id == INSN_STORE || i->id == INSN_LOAD_ZERO || i->id == INSN_LOAD_SIGN);
 }
 
-static void finish_load(struct vcpu *v, const struct insn *i, u64 value)
+void exit_finish_load(struct vcpu *v, const struct insn *i, u64 value)
 {
 	u32 bits = i->memory_size * 8u;
 	if (i->id == INSN_LOAD_SIGN && bits < 64)
@@ -113,7 +112,7 @@ static enum action lapic_access(struct vcpu *v, gpa_t at)
 	if (i.id == INSN_STORE)
 		lapic_write(&v->lapic, offset, i.memory_size, store_value(v, &i), vcpu_tsc(v));
 	else
-		finish_load(v, &i, lapic_read(&v->lapic, offset, i.memory_size, vcpu_tsc(v)));
+		exit_finish_load(v, &i, lapic_read(&v->lapic, offset, i.memory_size, vcpu_tsc(v)));
 	if (lapic_deadline(&v->lapic) != v->timer_for)
 		vcpu_timer_changed(v);
 	advance(v, v->g->rip + i.length);
@@ -136,12 +135,12 @@ static enum action device_access(struct vcpu *v, gpa_t at, bool write)
 	}
 	status r = instruction_decode(v, &i);
 	if (r == OK && is_plain_move(&i) && (at.v & PAGE_MASK) + i.memory_size <= PAGE_SIZE) {
-		v->exit = (struct mon_entry){ .kind = MON_ENTRY_MMIO, .vcpu = v->id };
-		v->exit.mmio.address = at.v;
-		v->exit.mmio.size = i.memory_size;
-		v->exit.mmio.write = i.id == INSN_STORE;
-		v->exit.mmio.value = i.id == INSN_STORE ? store_value(v, &i) : 0;
-		v->emulate_rip = v->g->rip;
+		v->p->exit = (struct mon_entry){ .kind = MON_ENTRY_MMIO, .vcpu = v->id };
+		v->p->exit.mmio.address = at.v;
+		v->p->exit.mmio.size = i.memory_size;
+		v->p->exit.mmio.write = i.id == INSN_STORE;
+		v->p->exit.mmio.value = i.id == INSN_STORE ? store_value(v, &i) : 0;
+		v->p->insn = i;
 		monitor_post_exit(v);
 		return ACTION_SLEEP;
 	}
@@ -184,11 +183,11 @@ static enum action exit_io(struct vcpu *v)
 	struct guest_cpu *g = v->g;
 	if (g->exit.io.string)
 		return ask_emulation(v, 0, false, !g->exit.io.in, g->exit.io.port);
-	v->exit = (struct mon_entry){ .kind = MON_ENTRY_IO, .vcpu = v->id };
-	v->exit.io.port = g->exit.io.port;
-	v->exit.io.size = g->exit.io.size;
-	v->exit.io.out = !g->exit.io.in;
-	v->exit.io.value = g->gpr[MON_RAX] & (g->exit.io.size == 1 ? UINT8_MAX : g->exit.io.size == 2 ? UINT16_MAX : UINT32_MAX);
+	v->p->exit = (struct mon_entry){ .kind = MON_ENTRY_IO, .vcpu = v->id };
+	v->p->exit.io.port = g->exit.io.port;
+	v->p->exit.io.size = g->exit.io.size;
+	v->p->exit.io.out = !g->exit.io.in;
+	v->p->exit.io.value = g->gpr[MON_RAX] & (g->exit.io.size == 1 ? UINT8_MAX : g->exit.io.size == 2 ? UINT16_MAX : UINT32_MAX);
 	monitor_post_exit(v);
 	return ACTION_SLEEP;
 }
@@ -202,7 +201,7 @@ static u64 cr4_allowed(void)
 	       (features.smap ? CR4_SMAP : 0) | (features.umip ? CR4_UMIP : 0);
 }
 
-static bool write_cr4(struct vcpu *v, u64 value)
+static bool guest_write_cr4(struct vcpu *v, u64 value)
 {
 	bool long_mode = backend->read_msr(v->g, MSR_EFER) & EFER_LMA;
 	if (value & ~cr4_allowed() || (long_mode && !(value & CR4_PAE)))
@@ -211,7 +210,7 @@ static bool write_cr4(struct vcpu *v, u64 value)
 	return true;
 }
 
-static bool write_cr8(struct vcpu *v, u64 value)
+static bool guest_write_cr8(struct vcpu *v, u64 value)
 {
 	if (value > 15)
 		return false;
@@ -230,9 +229,9 @@ static enum action exit_cr(struct vcpu *v)
 	if (i.id == INSN_MOV_FROM_CR)
 		insn_set(&i, g->gpr, i.rm, i.operand_size, i.reg == 8 ? lapic_cr8(&v->lapic) : backend->read_cr(g, i.reg));
 	else if (i.reg == 8)
-		good = write_cr8(v, insn_get(&i, g->gpr, i.rm, i.operand_size));
+		good = guest_write_cr8(v, insn_get(&i, g->gpr, i.rm, i.operand_size));
 	else if (i.reg == 4)
-		good = write_cr4(v, insn_get(&i, g->gpr, i.rm, i.operand_size));
+		good = guest_write_cr4(v, insn_get(&i, g->gpr, i.rm, i.operand_size));
 	else
 		return ACTION_RESUME;
 	if (!good)

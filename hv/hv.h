@@ -13,11 +13,14 @@
 #define HV_HV_H
 
 #include "abi/monitor.h"
+#include "core/bits.h"
 #include "core/ptview.h"
 #include "hv/cpuid.h"
 #include "hv/lapic.h"
 #include "x86/backend.h"
 #include "x86/cpu/cpu.h"
+#include "x86/decode.h"
+#include "x86/mm/mm.h"
 #include "x86/mm/space.h"
 
 #define VM_MAX_VCPUS 8u
@@ -56,7 +59,9 @@ struct entity {
 };
 
 void sched_init(void);
+/* The entity may have something to do. `here`: this processor will get to it soon, no other needs to be asked. */
 void sched_wake(struct entity *e);
+void sched_wake_here(struct entity *e);
 /* Whether the processor should return to the scheduler: other work waits, or its slice is over. */
 bool sched_pending(struct cpu *c);
 /* Takes what interrupted this processor: timers, console, kicks. */
@@ -74,10 +79,19 @@ enum vcpu_request { REQUEST_TIMER = 1, REQUEST_NMI = 2, REQUEST_INIT = 4, REQUES
 #define MTRR_FIXED 11u
 struct mtrrs { u64 variable[2 * MTRR_VARIABLE], fixed[MTRR_FIXED], type; };
 
+/* What holds guest contents. */
+struct vcpu_private {
+	struct guest_cpu cpu;
+	struct mon_entry exit; /* what the monitor is to answer, while BLOCK_MONITOR */
+	struct insn insn;      /* of a MON_ENTRY_MMIO: where the value goes */
+};
+static_assert(sizeof(struct vcpu_private) <= PAGE_SIZE, "one page");
+
 struct vcpu {
 	struct entity entity;
 	u32 id;
-	struct guest_cpu *g;       /* private half: valid only in the VM's space */
+	struct vcpu_private *p;    /* private half: valid only in the VM's space */
+	struct guest_cpu *g;       /* &p->cpu */
 	struct lapic lapic;
 	_Atomic u32 requests;      /* enum vcpu_request; any processor */
 	_Atomic u32 blocked;       /* enum vcpu_block */
@@ -86,9 +100,6 @@ struct vcpu {
 	u64 iret_rip;              /* an IRET out of the NMI handler is about to run here; 0: none */
 	struct hv_timer timer;     /* the local APIC's */
 	u64 timer_for;             /* guest TSC that it is armed for */
-	struct mon_entry exit;     /* what the monitor is to answer, while BLOCK_MONITOR */
-	bool exit_taken;           /* the monitor has it */
-	u64 emulate_rip;           /* at which MON_ENTRY_EMULATE was asked */
 	u64 clock_page;            /* KVM_SYSTEM_TIME as written */
 	struct mtrrs mtrrs;
 	struct gwalk_mode walk;    /* of the registers in walk_of, made again when they change */
@@ -114,14 +125,15 @@ struct monitor {
 	struct hv_timer timer;
 	/* the PIC's INTR */
 	_Atomic u32 pic;           /* PIC_ASSERTED | vector */
-	u32 log_budget;
-	u64 log_from;
-	u64 calls;
+	u64 log_from;              /* host TSC; log_lines since then */
+	u32 log_lines;
+	struct mon_comm *comm;     /* ring 0's own mapping of the page, in the VM's space */
 };
 #define PIC_ASSERTED 0x100u
 
 /* ---- a machine ---- */
 
+enum reap_step { REAP_NESTED, REAP_WINDOW, REAP_MEMORY, REAP_PRIVATE, REAP_DONE };
 enum vm_state { VM_NONE, VM_RUNNING, VM_ENDING, VM_ENDED };
 
 struct vm {
@@ -138,11 +150,12 @@ struct vm {
 	u64 memory;                /* bytes promised */
 	u64 tsc_offset;
 	u64 started;               /* host TSC */
-	u64 private_frames;
 	const struct boot_info *boot;
-	bool modules_mapped;
-	hfn_t info_frame, comm_frame;
+	_Atomic u32 modules_left;  /* the modules' frames are still there */
+	struct private_list *private_list; /* vm.c */
 	_Atomic u32 end_claimed;
+	_Atomic u32 reaper;        /* one processor at a time takes it apart */
+	u32 reaping;               /* enum reap_step */
 	char ending[160];          /* "power-off", "test 7", "killed: ..." */
 	u16 unknown_msrs[64];      /* hashes of MSRs that were logged */
 };
@@ -161,8 +174,14 @@ extern bool host_tsc_steady;
 /* vm.c. Answers a sentence for a person if it cannot be; nothing is left then. */
 const char *vm_create(struct vm *vm, owner_t owner, const struct vm_config *config, const struct boot_info *boot);
 void vm_start(struct vm *vm);
+/* Places in the VM's private ring-0 part. */
+#define PRIVATE_VCPU_STRIDE 0x10000ull
+#define PRIVATE_COMM (PRIVATE_VM_BASE + 0x1000000ull)
+#define PRIVATE_INFO (PRIVATE_VM_BASE + 0x1010000ull)
 /* A private frame mapped at `at` of the VM's space. */
 must_use status vm_map_private(struct vm *vm, u64 at, enum pt_rights rights, hfn_t *out);
+/* At most `budget` private frames into the debt, once no mapping of them is left; false: none is left. */
+bool vm_release_private(struct vm *vm, u32 budget, struct settlement *s);
 
 /* vcpu.c */
 enum turn vcpu_turn(struct cpu *c, struct vcpu *v);
@@ -174,6 +193,8 @@ void vcpu_timer_changed(struct vcpu *v);
 enum action { ACTION_RESUME, ACTION_SLEEP };
 enum action exit_handle(struct vcpu *v, enum exit_kind kind);
 const char *exit_name(enum exit_kind kind);
+/* A decoded load gets its value: into the register, extended as the instruction does. */
+void exit_finish_load(struct vcpu *v, const struct insn *i, u64 value);
 
 /* instruction.c */
 void inject(struct vcpu *v, u8 vector, bool has_error, u32 error);
@@ -187,7 +208,6 @@ void advance(struct vcpu *v, u64 next_rip);
 must_use status fetch(struct vcpu *v, const struct guest_mode *m, u8 bytes[16], u32 *got);
 /* Where the instruction ends that the exit names (`plain`: its two bytes without prefixes). */
 must_use status instruction_end(struct vcpu *v, u32 plain, u32 id, u64 *next_rip);
-struct insn;
 must_use status instruction_decode(struct vcpu *v, struct insn *i);
 const struct gwalk_mode *vcpu_walk_mode(struct vcpu *v, const struct gwalk_registers *r);
 /* By guest-virtual address with the vCPU's own rights; both pages are checked before either is touched. FAULT: error and address in
@@ -214,17 +234,20 @@ must_use status clock_write_wall_clock(struct vcpu *v, u64 value);
 const char *monitor_load(struct vm *vm, const struct vm_config *config);
 enum turn monitor_turn(struct cpu *c, struct vm *vm);
 void monitor_post(struct vm *vm, enum mon_entry_kind kind);
+/* v->p->exit is to be answered: the vCPU sleeps until then. */
 void monitor_post_exit(struct vcpu *v);
+/* Takes the next entry into the comm page; false: there is none. */
+bool monitor_take(struct vm *vm);
 void monitor_post_eoi(struct vm *vm, u8 vector);
 void monitor_post_console(struct vm *vm, const u8 *bytes, u32 count);
-/* true: the monitor goes on; false: it sleeps. */
+/* What the program in ring 3 asked by SYSCALL. true: it goes on; false: it sleeps in MON_NEXT. */
 bool monitor_call(struct vm *vm);
 
 /* endings.c */
 void vm_end(struct vm *vm, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void vm_kill(struct vcpu *v, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void vm_mark(struct vm *vm, u64 value);
-bool vm_reap(struct cpu *c); /* a slice of what an ended VM leaves; false: nothing to do */
+bool vms_reap(struct cpu *c); /* a slice of what an ended VM leaves; false: nothing to do */
 extern struct vm vms[VMS_MAX];
 
 #endif

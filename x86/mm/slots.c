@@ -8,7 +8,7 @@
 
 #define SLOTS_BASE (PRIVATE_CPU_BASE)
 
-u64 slots_scrubbed;
+u64 slots_scrubbed, slots_scrub_ticks;
 
 static u64 *slot_entry(u32 slot)
 {
@@ -35,6 +35,7 @@ void slot_unmap(u32 slot)
 
 void slots_scrub(hfn_t first, u32 count)
 {
+	u64 begin = rdtsc();
 	CHECK(count <= SCRUB_SLICE_FRAMES);
 	for (u32 i = 0; i < count; i++)
 		slot_map(i, hfn_add(first, i));
@@ -42,4 +43,5 @@ void slots_scrub(hfn_t first, u32 count)
 	for (u32 i = 0; i < count; i++)
 		slot_unmap(i);
 	__atomic_fetch_add(&slots_scrubbed, count, __ATOMIC_RELAXED);
+	__atomic_fetch_add(&slots_scrub_ticks, rdtsc() - begin, __ATOMIC_RELAXED);
 }

@@ -16,6 +16,6 @@ void slot_unmap(u32 slot);
 /* Zeroes up to SCRUB_SLICE_FRAMES consecutive frames. */
 void slots_scrub(hfn_t first, u32 count);
 /* Counted for `stats`: frames zeroed through slots since boot, all processors. */
-extern u64 slots_scrubbed;
+extern u64 slots_scrubbed, slots_scrub_ticks; /* and what it took, in TSC ticks */
 
 #endif

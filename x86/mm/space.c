@@ -144,9 +144,8 @@ status window_write(gpa_t at, const void *from, u64 bytes)
 	}
 }
 
-status window_load(void *context, gpa_t at, u32 size, u64 *value)
+status window_load_slow(gpa_t at, u32 size, u64 *value)
 {
-	(void)context;
 	if (!in_window(at, size))
 		return BAD_ADDRESS;
 	for (;;) {
@@ -183,4 +182,12 @@ status window_exchange(void *context, gpa_t at, u32 size, u64 expected, u64 valu
 		if (r != OK)
 			return r;
 	}
+}
+
+bool window_fill(u64 at, const void *from, u64 bytes)
+{
+	open_window();
+	u64 left = copy_or_fault((void *)at, from, bytes);
+	close_window();
+	return left == 0;
 }

@@ -7,7 +7,9 @@
 #ifndef X86_MM_SPACE_H
 #define X86_MM_SPACE_H
 
+#include "abi/monitor.h"
 #include "core/ptview.h"
+#include "x86/asm/access.h"
 #include "x86/cpu/cpu.h"
 
 #define SPACE_TOPS 3u
@@ -32,9 +34,19 @@ void space_flush_here(struct cpu *c, struct view *view);
  * pmap_resolve; on anything but OK an unknown part has been copied.
  */
 must_use status window_read(gpa_t at, void *to, u64 bytes);
+/* Into memory of the VM's space that is known to be mapped (its monitor's data). false: it was not. */
+bool window_fill(u64 at, const void *from, u64 bytes);
 must_use status window_write(gpa_t at, const void *from, u64 bytes);
 /* For the walker (gwalk_memory): sizes 4 and 8, aligned. `context` is not used. */
-must_use status window_load(void *context, gpa_t at, u32 size, u64 *value);
+must_use status window_load_slow(gpa_t at, u32 size, u64 *value);
+static inline status window_load(void *context, gpa_t at, u32 size, u64 *value)
+{
+	(void)context;
+	if (__builtin_expect(size == sizeof(u64) && at.v <= MON_WINDOW_SIZE - sizeof(u64) && !features.smap, 1) &&
+	    __builtin_expect(load64_or_fault((u64 *)(MON_WINDOW + at.v), value), 1))
+		return OK;
+	return window_load_slow(at, size, value);
+}
 must_use status window_exchange(void *context, gpa_t at, u32 size, u64 expected, u64 value);
 
 #endif
