@@ -22,9 +22,11 @@ volatile word expected_ip;
 handler_fn *handlers[GATES];
 
 static u8 stack_ring0[STACK] __attribute__((aligned(16)));
+#ifdef __x86_64__
 static u8 stack_df[STACK] __attribute__((aligned(16)));
 static u8 stack_nmi[STACK] __attribute__((aligned(16)));
 static u8 stack_spare[STACK] __attribute__((aligned(16)));
+#endif
 static u8 stack_user[STACK] __attribute__((aligned(16)));
 static u32 tss[TSS_WORDS];
 static struct {
