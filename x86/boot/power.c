@@ -6,7 +6,7 @@
 #include "x86/asm/insn.h"
 #include "x86/cpu/format.h"
 #include "x86/cpu/log.h"
-#include "x86/cpu/panic.h"
+#include "x86/cpu/serial.h"
 #include "x86/irq/irq.h"
 
 #define SLP_TYP_SHIFT 10
@@ -41,6 +41,7 @@ static void sleep_by(u16 port)
 _Noreturn void power_off(void)
 {
 	cli();
+	serial_drain();
 	if (s5.slp_typ != SLP_TYP_UNKNOWN && s5.pm1a) {
 		sleep_by(s5.pm1a);
 		if (s5.pm1b)
@@ -56,6 +57,7 @@ _Noreturn void power_off(void)
 _Noreturn void machine_reset(void)
 {
 	cli();
+	serial_drain();
 	out8(PCI_RESET_PORT, PCI_RESET_HARD);
 	out8(PCI_RESET_PORT, PCI_RESET_GO);
 	delay_us(SETTLE_US);

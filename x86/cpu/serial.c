@@ -11,7 +11,7 @@
 #include "x86/irq/irq.h"
 
 enum { UART_DATA = 0, UART_IER = 1, UART_FCR = 2, UART_LCR = 3, UART_MCR = 4, UART_LSR = 5 };
-enum { IER_RECEIVE = 1, FCR_ENABLE_CLEAR = 7, LCR_8N1 = 3, LCR_DIVISOR = 0x80, MCR_DTR_RTS_OUT2 = 0x0b, LSR_READY = 1, LSR_EMPTY = 0x20 };
+enum { IER_RECEIVE = 1, FCR_ENABLE_CLEAR = 7, LCR_8N1 = 3, LCR_DIVISOR = 0x80, MCR_DTR_RTS_OUT2 = 0x0b, LSR_READY = 1, LSR_EMPTY = 0x20, LSR_IDLE = 0x40 };
 #define DIVISOR_115200 1
 #define NO_UART 0xff /* what an empty bus reads */
 #define FIFO_BYTES 16u
@@ -44,10 +44,10 @@ void serial_init(void)
 		uart_init(uarts[i].port, &uarts[i].alive);
 }
 
-static bool wait_empty(u16 port)
+static bool wait_for(u16 port, u8 bit)
 {
 	for (u32 i = 0; i < SEND_LOOKS; i++) {
-		if (in8(port + UART_LSR) & LSR_EMPTY)
+		if (in8(port + UART_LSR) & bit)
 			return true;
 		pause();
 	}
@@ -60,11 +60,18 @@ void serial_write(enum option_line line, const void *bytes, u32 count)
 	if (line == LINE_NONE)
 		return;
 	for (u32 i = 0; i < count && uarts[line].alive; i++) {
-		if (i % FIFO_BYTES == 0 && !wait_empty(uarts[line].port))
+		if (i % FIFO_BYTES == 0 && !wait_for(uarts[line].port, LSR_EMPTY))
 			uarts[line].alive = false;
 		else
 			out8(uarts[line].port, p[i]);
 	}
+}
+
+void serial_drain(void)
+{
+	for (u32 i = 0; i < LINE_NONE; i++)
+		if (uarts[i].alive)
+			uarts[i].alive = wait_for(uarts[i].port, LSR_IDLE);
 }
 
 void serial_listen(enum option_line line, const struct boot_info *boot)

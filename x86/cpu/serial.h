@@ -11,6 +11,8 @@
 /* 115200 8N1. Both are set up, whatever the options say: the early words of a start that fails need one. */
 void serial_init(void);
 void serial_write(enum option_line line, const void *bytes, u32 count);
+/* Waits until the last bit is on the line: before the power goes. */
+void serial_drain(void);
 /* Receive interrupts of the line to processor 0. */
 void serial_listen(enum option_line line, const struct boot_info *boot);
 /* The handler: moves what has come into a ring; whether there was anything. */
