@@ -16,6 +16,7 @@
 #include "x86/cpu/format.h"
 #include "x86/cpu/log.h"
 #include "x86/cpu/regs.h"
+#include "x86/cpu/stacks.h"
 #include "x86/irq/irq.h"
 
 #define SENTENCE_BYTES 400u
@@ -131,7 +132,7 @@ _Noreturn void panic(const char *format, ...)
 	begin(sentence);
 	log_line("  rsp %016lx rflags %lx", read_rsp(), read_rflags());
 	log_control_registers();
-	backtrace((u64)__builtin_return_address(0), read_rbp());
+	backtrace((u64)__builtin_return_address(0), *(const u64 *)read_rbp()); /* from our caller on */
 	end();
 }
 
@@ -158,7 +159,8 @@ _Noreturn void panic_trap(const struct trap_frame *frame)
 	int used = format_text(sentence, sizeof(sentence), "%s (vector %lu, error code 0x%lx)", name ? name : "exception", frame->vector,
 			       frame->error);
 	if (frame->vector == VECTOR_PF || frame->vector == VECTOR_DF)
-		format_text(sentence + used, sizeof(sentence) - (size_t)used, " at address 0x%lx", address);
+		format_text(sentence + used, sizeof(sentence) - (size_t)used, " at address 0x%lx%s", address,
+			    stack_is_guard(address & ~PAGE_MASK) ? ", beneath a stack" : "");
 	begin(sentence);
 	log_registers(frame);
 	log_control_registers();
