@@ -277,25 +277,24 @@ status pmap_release(struct pmap *p, gfn_t first, u64 count, u32 budget, struct s
 	while (at < end) {
 		struct slot slot = find(p, gfn(at), 1);
 		u64 start = align_down(at, frames_in(slot.level)), next = start + frames_in(slot.level);
-		if (*slot.entry == 0) {
-			at = min_u64(next, end);
-			continue;
-		}
-		if (budget == 0 || !settle_has_room(s, 1)) {
+		bool leaf = *slot.entry != 0;
+		if (leaf && (budget == 0 || !settle_has_room(s, 1))) {
 			st = AGAIN;
 			break;
 		}
-		if (at != start || next > end) {
+		if (leaf && (at != start || next > end)) {
 			st = split(p, slot);
 			if (st != OK)
 				break;
 			continue;
 		}
-		release_leaf(p, slot, s);
-		budget--;
-		at = next;
+		if (leaf) {
+			release_leaf(p, slot, s);
+			budget--;
+		}
+		at = min_u64(next, end);
 		if (at % BLOCK_FRAMES == 0)
-			prune(p, gfn(start));
+			prune(p, gfn(at - 1));
 	}
 	if (at > first.v)
 		prune(p, gfn(at - 1));
