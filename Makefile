@@ -80,9 +80,12 @@ $(B)/ring0/x86/asm/monitor_blob.S.o: $(B)/monitor.elf
 LINK0 = $(LD) -nostdlib -static -z noexecstack -z max-page-size=4096 --no-warn-rwx-segments --build-id=none -T $(RING0_LD)
 
 # Linked twice: the names that a backtrace prints are a table made from the first link.
-$(B)/ringmur.elf: $(RING0_O) $(RING0_LD)
+$(B)/ringmur.elf: $(RING0_O) $(RING0_LD) tools/symbols
 	$(call made,LD)
-	$(Q)$(LINK0) -o $@ $(RING0_O)
+	$(Q)$(LINK0) -o $(B)/ring0/first.elf $(RING0_O)
+	$(Q)$(NM) -n --defined-only $(B)/ring0/first.elf | tools/symbols > $(B)/ring0/symbols.S
+	$(Q)$(CC) -c $(B)/ring0/symbols.S -o $(B)/ring0/symbols.o
+	$(Q)$(LINK0) -o $@ $(RING0_O) $(B)/ring0/symbols.o
 
 # The flat image that loaders take by the address fields of its Multiboot header.
 $(B)/ringmur.bin: $(B)/ringmur.elf
@@ -133,7 +136,8 @@ $(B)/monitor.elf: $(MONITOR_O) $(MONITOR_LD)
 # ---- the same text on the host: unit and property tests under sanitizers, by both compilers ----
 
 # hv's and x86's pure parts: no assembly, no hardware. What only the real monitor has: its system calls, its memcpy.
-PURE_C    := $(wildcard hv/lapic.c hv/cpuid.c x86/decode.c)
+PURE_C    := $(wildcard hv/lapic.c hv/cpuid.c x86/decode.c x86/boot/acpi.c x86/boot/memory_map.c x86/boot/multiboot.c \
+               x86/boot/options.c x86/cpu/format.c)
 HOST_NOT  := monitor/lib/call.c monitor/lib/string.c
 HOST_C    := $(CORE_C) $(PURE_C) $(call sources,sim,.c) $(filter-out $(HOST_NOT),$(MONITOR_C)) $(call sources,monitor/host,.c)
 HOST_S    := $(filter monitor/platform/%,$(MONITOR_S))
