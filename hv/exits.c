@@ -37,7 +37,7 @@ static enum action exit_cpuid(struct vcpu *v)
 	if (instruction_end(v, PLAIN_CPUID, INSN_CPUID, &next) != OK)
 		return ACTION_RESUME;
 	struct cpuid_dynamic d = { .apic_id = v->id, .apic_enabled = lapic_globally_enabled(&v->lapic),
-				   .cr4 = backend->read_cr(g, 4), .xcr0 = g->xcr0 };
+				   .cr4 = backend->read_cr(g, 4), .xcr0 = features.xsave ? xgetbv(0) : g->xcr0 };
 	cpuid_answer(&v->entity.vm->cpuid, (u32)g->gpr[MON_RAX], (u32)g->gpr[MON_RCX], &d, out);
 	g->gpr[MON_RAX] = out[CPUID_EAX];
 	g->gpr[MON_RBX] = out[CPUID_EBX];

@@ -29,6 +29,7 @@
 #define MSR_TOP_MEM2 0xc001001du
 #define MSR_NB_CFG 0xc001001fu
 #define MSR_MMIO_CONF_BASE 0xc0010058u
+#define MSR_INT_PENDING 0xc0010055u
 #define MSR_OSVW_LENGTH 0xc0010140u
 #define MSR_OSVW_STATUS 0xc0010141u
 #define MSR_LS_CFG 0xc0011020u
@@ -255,6 +256,7 @@ static const struct msr_row rows[] = {
 	{ MSR_NB_CFG, MSR_NB_CFG, read_zero, write_ignored },
 	{ MSR_PATCH_LOADER, MSR_PATCH_LOADER, read_zero, write_ignored },
 	{ MSR_MMIO_CONF_BASE, MSR_MMIO_CONF_BASE, read_zero, write_ignored },
+	{ MSR_INT_PENDING, MSR_INT_PENDING, read_zero, write_ignored },
 	{ MSR_PSTATE_LIMIT, MSR_PSTATE_STATUS, read_zero, NULL },
 	{ MSR_OSVW_LENGTH, MSR_OSVW_STATUS, read_zero, NULL },
 	{ MSR_LS_CFG, MSR_LS_CFG, read_zero, write_ignored },

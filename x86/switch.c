@@ -57,6 +57,7 @@ void backend_unload(struct guest_cpu *g)
 {
 	static const u64 none[4];
 	if (features.xsave) {
+		g->xcr0 = xgetbv(0); /* an emulator may let the guest set it without an exit */
 		xsetbv(0, features.xcr0_mask);
 		xsave64(g->xsave, features.xcr0_mask);
 		xrstor64(&initial, features.xcr0_mask);
