@@ -98,6 +98,8 @@ static void read_firmware(void)
 	boot.lapic_address = LAPIC_USUAL;
 	boot.image_first = hpa((u64)image_start - IMAGE_BASE);
 	boot.image_end = hpa((u64)image_end - IMAGE_BASE);
+	/* The 8259s first, while LINT0 still listens: an interrupt withdrawn behind a masked LINT0 stays pending in QEMU, as none. */
+	pic_disable();
 	apic_init_cpu(LAPIC_USUAL);
 	status s = acpi_parse(&reader, loader.rsdp_bytes ? loader.rsdp : NULL, loader.rsdp_bytes, apic_id(), &boot);
 	if (s != OK)
@@ -114,7 +116,6 @@ static void read_firmware(void)
 
 static void interrupts_init(void)
 {
-	pic_disable();
 	if (boot.lapic_address < EARLY_LIMIT)
 		apic_set_base(early_at(hpa(boot.lapic_address)));
 	ioapic_init(&boot);
