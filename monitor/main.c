@@ -14,6 +14,8 @@ static_assert(MON_STACK_TOP_ASM == MON_STACK_TOP, "start.S");
 
 static struct machine machine;
 
+int main(void); /* the host build gives it another name */
+
 int main(void)
 {
 	const struct mon_info *info = ring0_info();
