@@ -1,0 +1,518 @@
+/*
+ * What loaders and firmware hand over: Multiboot 1 and 2, the memory map, ACPI. First well-formed, then cut short at each byte, then with
+ * each byte damaged: a parser may refuse or leave something out, but reads nothing that it was not given (ASan watches).
+ */
+#include "core/bits.h"
+#include "x86/boot/acpi.h"
+#include "x86/boot/memory_map.h"
+#include "x86/boot/multiboot.h"
+#include "x86/boot/multiboot_abi.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+/*
+ * Physical memory: one piece at `base`. Each read gets a copy of exactly the bytes asked for, so that one byte more is a sanitizer's
+ * error; the copies live until the next test.
+ */
+#define BASE 0x10000u
+#define COPIES 100000u
+
+struct memory { u8 *bytes; u64 length; };
+static void *copies[COPIES];
+static u32 copy_count;
+
+static const void *memory_at(void *context, u64 address, u64 bytes)
+{
+	struct memory *m = context;
+	if (address < BASE || address - BASE > m->length || bytes > m->length - (address - BASE))
+		return NULL;
+	assert_true(copy_count < COPIES);
+	void *copy = malloc(bytes ? bytes : 1);
+	memcpy(copy, m->bytes + (address - BASE), bytes);
+	copies[copy_count++] = copy;
+	return copy;
+}
+
+static void forget_copies(void)
+{
+	while (copy_count)
+		free(copies[--copy_count]);
+}
+
+static u8 page[8192];
+static u32 used;
+static struct boot_info boot;
+static struct loader_info loader;
+
+static void put(u32 at, u64 value, u32 bytes)
+{
+	memcpy(page + at, &value, bytes);
+	used = (u32)max_u64(used, at + bytes);
+}
+
+static u32 put_text(u32 at, const char *text)
+{
+	memcpy(page + at, text, strlen(text) + 1);
+	used = (u32)max_u64(used, at + strlen(text) + 1);
+	return BASE + at;
+}
+
+static void clear(void)
+{
+	memset(page, 0, sizeof(page));
+	used = 0;
+	forget_copies();
+}
+
+static status parse_loader(u32 magic, u32 length, const char **why)
+{
+	struct memory m = { page, length };
+	struct reader r = { memory_at, &m };
+	return multiboot_parse(magic, BASE, &r, &boot, &loader, why);
+}
+
+/* ---- Multiboot 1 ---- */
+
+static void build_mb1(void)
+{
+	clear();
+	put(0, 1 << 0 | 1 << 2 | 1 << 3 | 1 << 6 | 1 << 9, 4);
+	put(16, put_text(100, "/boot/ringmur.bin  mem=1G vcpus=2"), 4);
+	put(20, 2, 4);
+	put(24, BASE + 200, 4);
+	put(44, 2 * 24, 4);
+	put(48, BASE + 300, 4);
+	put(64, put_text(150, "loader"), 4);
+	put(200, BASE + 400, 4);
+	put(204, BASE + 450, 4);
+	put(208, put_text(500, "kernel a b"), 4);
+	put(216, BASE + 450, 4);
+	put(220, BASE + 450, 4);
+	put(224, put_text(520, "only-name"), 4);
+	for (u32 i = 0; i < 2; i++) {
+		put(300 + 24 * i, 20, 4);
+		put(304 + 24 * i, i ? 0x100000 : 0, 8);
+		put(312 + 24 * i, i ? 0x700000 : 0x9fc00, 8);
+		put(320 + 24 * i, 1, 4);
+	}
+}
+
+static void multiboot1(void **state)
+{
+	(void)state;
+	const char *why;
+	build_mb1();
+	assert_int_equal(parse_loader(MULTIBOOT1_MAGIC, used, &why), OK);
+	assert_string_equal(boot.cmdline, "mem=1G vcpus=2");
+	assert_string_equal(boot.loader, "loader");
+	assert_int_equal(boot.module_count, 2);
+	assert_int_equal(boot.module[0].first.v, BASE + 400);
+	assert_int_equal(boot.module[0].bytes, 50);
+	assert_string_equal(boot.module[0].cmdline, "a b");
+	assert_string_equal(boot.module[1].cmdline, "");
+	assert_int_equal(loader.map.count, 2);
+	put(0, 1 << 0, 4); /* no map, no strings, no modules: the two old numbers */
+	put(4, 640, 4);
+	put(8, 1024, 4);
+	assert_int_equal(parse_loader(MULTIBOOT1_MAGIC, used, &why), OK);
+	assert_string_equal(boot.cmdline, "");
+	assert_int_equal(loader.map.at[1].end, 0x200000);
+	put(0, 0, 4);
+	assert_int_equal(parse_loader(MULTIBOOT1_MAGIC, used, &why), BAD_VALUE);
+	assert_non_null(strstr(why, "no memory map"));
+	assert_int_equal(parse_loader(0, used, &why), BAD_VALUE);
+	assert_non_null(strstr(why, "Multiboot"));
+}
+
+static void too_many_modules(void **state)
+{
+	(void)state;
+	const char *why;
+	build_mb1();
+	put(20, BOOT_MAX_MODULES + 1, 4);
+	put(24, BASE + 600, 4);
+	for (u32 i = 0; i <= BOOT_MAX_MODULES; i++)
+		put(600 + 16 * i + 8, 0, 8);
+	assert_int_equal(parse_loader(MULTIBOOT1_MAGIC, 8192, &why), BAD_VALUE);
+	assert_non_null(strstr(why, "module"));
+}
+
+static void long_command_line(void **state)
+{
+	(void)state;
+	const char *why;
+	build_mb1();
+	memset(page + 1000, 'x', BOOT_LINE_BYTES);
+	page[1000] = 'n';
+	page[1001] = ' ';
+	put(16, BASE + 1000, 4);
+	put(1000 + BOOT_LINE_BYTES - 1, 0, 1);
+	assert_int_equal(parse_loader(MULTIBOOT1_MAGIC, 8192, &why), OK);
+	assert_int_equal(strlen(boot.cmdline), BOOT_LINE_BYTES - 3);
+	put(1000 + BOOT_LINE_BYTES - 1, 'x', 1);
+	assert_int_equal(parse_loader(MULTIBOOT1_MAGIC, 8192, &why), BAD_VALUE);
+	assert_non_null(strstr(why, "longer"));
+}
+
+/* ---- Multiboot 2 ---- */
+
+static u32 tag(u32 at, u32 type, u32 bytes)
+{
+	put(at, type, 4);
+	put(at + 4, bytes, 4);
+	return (u32)align_up(at + bytes, 8);
+}
+
+static void build_mb2(void)
+{
+	clear();
+	u32 at = 8;
+	put_text(at + 8, "mem=1G name=x");
+	at = tag(at, 1, 8 + 14);
+	put(at + 8, BASE + 16, 4);
+	put(at + 12, BASE + 64, 4);
+	put_text(at + 16, "console=ttyS0 \"a b\"");
+	at = tag(at, 3, 16 + 20);
+	put(at + 8, 24, 4);
+	put(at + 16, 0x100000, 8);
+	put(at + 24, 0x700000, 8);
+	put(at + 32, 1, 4);
+	put(at + 40, 0xf0000, 8);
+	put(at + 48, 0x10000, 8);
+	put(at + 56, 2, 4);
+	at = tag(at, 6, 16 + 48);
+	memcpy(page + at + 8, "RSD PTR old.........", 20);
+	at = tag(at, 14, 28);
+	memcpy(page + at + 8, "RSD PTR new.........................", 36);
+	at = tag(at, 15, 44);
+	at = tag(at, 77, 9); /* one that nobody knows */
+	at = tag(at, 0, 8);
+	put(0, at, 4);
+}
+
+static void multiboot2(void **state)
+{
+	(void)state;
+	const char *why;
+	build_mb2();
+	assert_int_equal(parse_loader(MULTIBOOT2_MAGIC, used, &why), OK);
+	assert_string_equal(boot.cmdline, "mem=1G name=x");
+	assert_int_equal(boot.module_count, 1);
+	assert_int_equal(boot.module[0].bytes, 48);
+	assert_string_equal(boot.module[0].cmdline, "console=ttyS0 \"a b\"");
+	assert_int_equal(loader.map.count, 2);
+	assert_true(loader.map.at[0].ram && !loader.map.at[1].ram);
+	assert_int_equal(loader.rsdp_bytes, 36);
+	assert_memory_equal(loader.rsdp, "RSD PTR new", 11);
+}
+
+/* Every length, and every byte with every bit: whatever is answered, nothing outside is read and the lists stay in their bounds. */
+static void damage_loader(u32 magic, void (*build)(void))
+{
+	const char *why;
+	build();
+	u32 whole = used;
+	for (u32 length = 0; length <= whole; length++) {
+		status s = parse_loader(magic, length, &why);
+		assert_true(s == OK || (s == BAD_VALUE && why && *why));
+		forget_copies();
+	}
+	for (u32 at = 0; at < whole; at++) {
+		for (u32 bit = 0; bit < 8; bit++) {
+			page[at] ^= (u8)(1u << bit);
+			status s = parse_loader(magic, whole, &why);
+			assert_true(s == OK || (s == BAD_VALUE && why && *why));
+			assert_true(boot.module_count <= BOOT_MAX_MODULES && loader.map.count <= RAW_RANGES && loader.rsdp_bytes <= RSDP_BYTES);
+			page[at] ^= (u8)(1u << bit);
+			forget_copies();
+		}
+	}
+}
+
+static void damaged_multiboot1(void **state) { (void)state; damage_loader(MULTIBOOT1_MAGIC, build_mb1); }
+static void damaged_multiboot2(void **state) { (void)state; damage_loader(MULTIBOOT2_MAGIC, build_mb2); }
+
+/* ---- the memory map ---- */
+
+static struct raw_map raw;
+
+static void is_range(u32 i, u64 first, u64 end, bool ram)
+{
+	assert_true(i < boot.range_count);
+	assert_int_equal(boot.range[i].first.v, first);
+	assert_int_equal(boot.range[i].first.v + boot.range[i].bytes, end);
+	assert_int_equal(boot.range[i].ram, ram);
+}
+
+static void map_overlaps(void **state)
+{
+	(void)state;
+	raw = (struct raw_map){ 0 };
+	raw_map_add(&raw, 0x100000, 0x700000, true);
+	raw_map_add(&raw, 0, 0x9fc00, true);          /* out of order, not whole pages */
+	raw_map_add(&raw, 0x200800, 0x100, false);    /* reserved inside RAM: its whole page */
+	raw_map_add(&raw, 0x600000, 0x800000, true);  /* RAM twice */
+	raw_map_add(&raw, 0xd00000, 0x200000, false); /* reserved over RAM's end */
+	raw_map_add(&raw, 0x300000, 0, false);
+	assert_int_equal(memory_map_resolve(&raw, 40, &boot), 0);
+	assert_int_equal(boot.range_count, 6);
+	is_range(0, 0, 0x1000, false);
+	is_range(1, 0x1000, 0x9f000, true);
+	is_range(2, 0x100000, 0x200000, true);
+	is_range(3, 0x200000, 0x201000, false);
+	is_range(4, 0x201000, 0xd00000, true);
+	is_range(5, 0xd00000, 0xf00000, false);
+	assert_int_equal(memory_map_low_page(&boot), 0x8000);
+}
+
+static void map_borders(void **state)
+{
+	(void)state;
+	raw = (struct raw_map){ 0 };
+	raw_map_add(&raw, 0xfff, 0x1001, true);              /* one page inside */
+	raw_map_add(&raw, 0x5001, 0xffe, true);              /* none */
+	raw_map_add(&raw, ~0ull - 0x1800, 0x1000, true);     /* at the end of all addresses */
+	raw_map_add(&raw, ~0ull - 0x800, 0x10000, false);    /* over it */
+	raw_map_add(&raw, 0xff0000000ull, 0x20000000, true); /* over what the processor can address */
+	assert_int_equal(memory_map_resolve(&raw, 36, &boot), 0);
+	assert_int_equal(boot.range_count, 3);
+	is_range(1, 0x1000, 0x2000, true);
+	is_range(2, 0xff0000000ull, 0x1000000000ull, true);
+	assert_int_equal(memory_map_low_page(&boot), 0x1000);
+	raw = (struct raw_map){ 0 };
+	raw_map_add(&raw, 0x100000, 0x100000, true);
+	memory_map_resolve(&raw, 40, &boot);
+	assert_int_equal(memory_map_low_page(&boot), 0);
+}
+
+static void map_too_long(void **state)
+{
+	(void)state;
+	raw = (struct raw_map){ 0 };
+	for (u64 i = 0; i < 50; i++) {
+		raw_map_add(&raw, 0x100000 + i * 0x10000, 0x4000, true);
+		raw_map_add(&raw, 0x108000 + i * 0x10000, 0x4000, false);
+	}
+	assert_int_equal(memory_map_resolve(&raw, 40, &boot), 0); /* without the reserved ones they fit */
+	assert_int_equal(boot.range_count, 50);
+	for (u64 i = 50; i < 80; i++)
+		raw_map_add(&raw, 0x100000 + i * 0x10000, 0x4000, true);
+	assert_int_equal(raw.lost, 2);
+	assert_int_equal(memory_map_resolve(&raw, 40, &boot), (50 + 28 - BOOT_MAX_RANGES) * 4);
+	assert_int_equal(boot.range_count, BOOT_MAX_RANGES);
+}
+
+/* Random maps against a map of pages. */
+static void map_random(void **state)
+{
+	(void)state;
+	enum { PAGES = 64 };
+	srand(1);
+	for (u32 round = 0; round < 3000; round++) {
+		u8 wanted[PAGES] = { 0 };
+		raw = (struct raw_map){ 0 };
+		for (u32 n = (u32)rand() % 8; n; n--) {
+			u64 first = (u64)(rand() % (PAGES * 4)) * 1024, end = first + (u64)(rand() % 64) * 1024;
+			bool ram = rand() & 1;
+			raw_map_add(&raw, first, end - first, ram);
+			for (u64 p = 0; p < PAGES && end > first; p++) {
+				bool whole = first <= p * PAGE_SIZE && end >= (p + 1) * PAGE_SIZE;
+				bool part = first < (p + 1) * PAGE_SIZE && end > p * PAGE_SIZE;
+				if (ram ? whole && wanted[p] != 2 : part)
+					wanted[p] = ram ? 1 : 2;
+			}
+		}
+		wanted[0] = 2;
+		memory_map_resolve(&raw, 40, &boot);
+		u64 last = 0;
+		for (u32 i = 0; i < boot.range_count; i++) {
+			const struct boot_range *r = &boot.range[i];
+			assert_true(r->first.v >= last && r->bytes && !((r->first.v | r->bytes) & PAGE_MASK));
+			last = r->first.v + r->bytes;
+			for (u64 p = r->first.v >> PAGE_SHIFT; p < last >> PAGE_SHIFT && p < PAGES; p++) {
+				assert_int_equal(wanted[p], r->ram ? 1 : 2);
+				wanted[p] = 0;
+			}
+		}
+		for (u32 p = 0; p < PAGES; p++)
+			assert_int_equal(wanted[p], 0);
+	}
+}
+
+/* ---- ACPI ---- */
+
+static void seal(u32 at, u32 length, u32 sum_at)
+{
+	u8 sum = 0;
+	page[sum_at] = 0;
+	for (u32 i = 0; i < length; i++)
+		sum = (u8)(sum + page[at + i]);
+	page[sum_at] = (u8)-sum;
+	used = (u32)max_u64(used, at + length);
+}
+
+static void table(u32 at, const char *signature, u32 length)
+{
+	memcpy(page + at, signature, 4);
+	put(at + 4, length, 4);
+	seal(at, length, at + 9);
+}
+
+enum { AT_RSDP = 0, AT_ROOT = 64, AT_MADT = 256, AT_FADT = 512, AT_DSDT = 1024 };
+
+static void build_acpi(bool xsdt)
+{
+	static const u8 s5[] = { 0x08, '_', 'S', '5', '_', 0x12, 0x0a, 0x04, 0x0a, 0x05, 0x0a, 0x05, 0x00, 0x00 };
+	clear();
+	memcpy(page + AT_DSDT + 60, "_S5_ in a comment", 17);
+	memcpy(page + AT_DSDT + 100, s5, sizeof(s5));
+	table(AT_DSDT, "DSDT", 120);
+	put(AT_FADT + 40, BASE + AT_DSDT, 4);
+	put(AT_FADT + 64, 0x604, 4);
+	put(AT_FADT + 68, 0x12345, 4); /* no port */
+	put(AT_FADT + 76, 0x608, 4);
+	put(AT_FADT + 91, 4, 1);
+	table(AT_FADT, "FACP", 116);
+	u32 at = AT_MADT + 44;
+	put(AT_MADT + 36, 0xfee00000, 4);
+	static const u8 entries[] = {
+		0, 8, 0, 4, 1, 0, 0, 0, /* APIC 4 */
+		0, 8, 1, 0, 1, 0, 0, 0, /* APIC 0, the boot processor, second in the list */
+		0, 8, 2, 9, 0, 0, 0, 0, /* not enabled */
+		9, 16, 0, 0, 0, 1, 0, 0, 1, 0, 0, 0, 3, 0, 0, 0, /* x2APIC 256 */
+		9, 16, 0, 0, 4, 0, 0, 0, 1, 0, 0, 0, 3, 0, 0, 0, /* APIC 4 again */
+		1, 12, 2, 0, 0, 0, 0xc0, 0xfe, 0, 0, 0, 0,
+		2, 10, 0, 0, 2, 0, 0, 0, 0, 0,
+		2, 10, 0, 9, 9, 0, 0, 0, 0xf, 0,
+		5, 12, 0, 0, 0, 0, 0xe1, 0xfe, 0, 0, 0, 0,
+	};
+	memcpy(page + at, entries, sizeof(entries));
+	table(AT_MADT, "APIC", 44 + sizeof(entries));
+	u32 width = xsdt ? 8 : 4;
+	put(AT_ROOT + 36, BASE + AT_MADT, width);
+	put(AT_ROOT + 36 + width, BASE + AT_FADT, width);
+	table(AT_ROOT, xsdt ? "XSDT" : "RSDT", 36 + 2 * width);
+	memcpy(page + AT_RSDP, "RSD PTR ", 8);
+	put(AT_RSDP + 15, xsdt ? 2 : 0, 1);
+	put(AT_RSDP + (xsdt ? 24 : 16), BASE + AT_ROOT, 4);
+	put(AT_RSDP + 20, 36, 4);
+	seal(AT_RSDP, 20, AT_RSDP + 8);
+	seal(AT_RSDP, 36, AT_RSDP + 32);
+}
+
+static status parse_acpi(u32 length, u32 rsdp_bytes)
+{
+	struct memory m = { page, length };
+	struct reader r = { memory_at, &m };
+	u8 *rsdp = malloc(rsdp_bytes);
+	memcpy(rsdp, page, rsdp_bytes);
+	memset(&boot, 0, sizeof(boot));
+	status s = acpi_parse(&r, rsdp, rsdp_bytes, 0, &boot);
+	free(rsdp);
+	return s;
+}
+
+static void acpi_good(void **state)
+{
+	(void)state;
+	for (u32 xsdt = 0; xsdt < 2; xsdt++) {
+		build_acpi(xsdt);
+		assert_int_equal(parse_acpi(used, xsdt ? 36 : 20), OK);
+		assert_int_equal(boot.cpu_count, 3);
+		assert_int_equal(boot.apic_id[0], 0);
+		assert_int_equal(boot.apic_id[1], 4);
+		assert_int_equal(boot.apic_id[2], 256);
+		assert_int_equal(boot.lapic_address, 0xfee10000);
+		assert_int_equal(boot.ioapic_count, 1);
+		assert_int_equal(boot.ioapic[0].address, 0xfec00000);
+		assert_int_equal(boot.override_count, 2);
+		assert_int_equal(boot.override[0].gsi, 2);
+		assert_true(boot.override[1].low && boot.override[1].level && !boot.override[0].low);
+		assert_int_equal(boot.pm1a_control, 0x604);
+		assert_int_equal(boot.pm1b_control, 0);
+		assert_int_equal(boot.pm_timer_port, 0x608);
+		assert_int_equal(boot.slp_typ_s5, 5);
+	}
+}
+
+static void acpi_checksums(void **state)
+{
+	(void)state;
+	build_acpi(true);
+	page[AT_MADT + 50] ^= 1; /* a damaged MADT is as one that is absent */
+	assert_int_equal(parse_acpi(used, 36), OK);
+	assert_int_equal(boot.cpu_count, 1);
+	assert_int_equal(boot.slp_typ_s5, 5);
+	page[AT_DSDT + 70] ^= 1;
+	assert_int_equal(parse_acpi(used, 36), OK);
+	assert_int_equal(boot.slp_typ_s5, 0xffff);
+	page[AT_ROOT + 20] ^= 1;
+	assert_int_equal(parse_acpi(used, 36), BAD_VALUE);
+	page[AT_RSDP + 12] ^= 1;
+	assert_int_equal(parse_acpi(used, 36), NOT_THERE);
+}
+
+static void acpi_many_processors(void **state)
+{
+	(void)state;
+	build_acpi(false);
+	for (u32 i = 0; i < 40; i++) {
+		u8 entry[8] = { 0, 8, (u8)i, (u8)i, 1 };
+		memcpy(page + 4096 + 44 + 8 * i, entry, 8);
+	}
+	table(4096, "APIC", 44 + 8 * 40);
+	put(AT_ROOT + 36, BASE + 4096, 4);
+	table(AT_ROOT, "RSDT", 44);
+	assert_int_equal(parse_acpi(used, 20), OK);
+	assert_int_equal(boot.cpu_count, MAX_CPUS);
+	assert_int_equal(acpi_cpus_left_out, 8);
+}
+
+static void is_sane(status s)
+{
+	assert_true(s == OK || s == NOT_THERE || s == BAD_VALUE);
+	assert_true(boot.cpu_count >= 1 && boot.cpu_count <= MAX_CPUS && boot.ioapic_count <= BOOT_MAX_IOAPICS);
+	assert_true(boot.override_count <= BOOT_MAX_OVERRIDES);
+	forget_copies();
+}
+
+/* Damaged in each bit, with its checksum made right again where there is one, so that the damage is looked at. */
+static void acpi_damaged(void **state)
+{
+	(void)state;
+	static const struct { u32 at, length; } tables[] = {
+		{ AT_ROOT, 52 }, { AT_MADT, 138 }, { AT_FADT, 116 }, { AT_DSDT, 120 },
+	};
+	build_acpi(true);
+	for (u32 length = 0; length <= used; length++)
+		is_sane(parse_acpi(length, 36));
+	for (u32 t = 0; t < ARRAY_SIZE(tables); t++) {
+		for (u32 bit = 0; bit < tables[t].length * 8; bit++) {
+			build_acpi(true);
+			page[tables[t].at + bit / 8] ^= (u8)(1u << bit % 8);
+			u32 length = (u32)min_u64(get32(page + tables[t].at + 4), 1000);
+			seal(tables[t].at, length, tables[t].at + 9);
+			is_sane(parse_acpi(used, 36));
+		}
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(multiboot1), cmocka_unit_test(too_many_modules), cmocka_unit_test(long_command_line),
+		cmocka_unit_test(multiboot2), cmocka_unit_test(damaged_multiboot1), cmocka_unit_test(damaged_multiboot2),
+		cmocka_unit_test(map_overlaps), cmocka_unit_test(map_borders), cmocka_unit_test(map_too_long), cmocka_unit_test(map_random),
+		cmocka_unit_test(acpi_good), cmocka_unit_test(acpi_checksums), cmocka_unit_test(acpi_many_processors),
+		cmocka_unit_test(acpi_damaged),
+	};
+	int failed = cmocka_run_group_tests(tests, NULL, NULL);
+	forget_copies();
+	return failed;
+}
