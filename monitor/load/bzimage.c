@@ -101,7 +101,8 @@ static bool load_kernel(struct loader *l)
 	u64 base = start, end = start + size;
 
 	if (load_u16(l->image + HDR_VERSION) >= VERSION_INIT_SIZE) {
-		u64 preferred = load_u64(l->image + HDR_PREF_ADDRESS);
+		/* Above the hole is no low RAM in any guest; the sum stays small. */
+		u64 preferred = min_u64(load_u64(l->image + HDR_PREF_ADDRESS), MON_PCI_HOLE);
 
 		base = min_u64(base, preferred);
 		end = max_u64(end, preferred + load_u32(l->image + HDR_INIT_SIZE));
