@@ -172,7 +172,7 @@ static u16 s5_value(const u8 *t, u32 length, u32 at)
 static u16 s5_search(const u8 *t, u32 length)
 {
 	for (u32 at = TABLE_HEADER + 2; at + 4 <= length; at++) {
-		if (memcmp(t + at, "_S5_", 4))
+		if (memcmp(t + at, "_S5_", 4) != 0)
 			continue;
 		if (t[at - 1] != AML_NAME && !(t[at - 1] == AML_ROOT && t[at - 2] == AML_NAME))
 			continue;
@@ -236,7 +236,7 @@ status acpi_parse(const struct reader *r, const u8 *rsdp, u32 rsdp_bytes, u32 bo
 		}
 	}
 	root = table_at(r, get32(rsdp + RSDP_AT_RSDT), &length);
-	if (!root || memcmp(root, "RSDT", 4))
+	if (!root || memcmp(root, "RSDT", 4) != 0)
 		return BAD_VALUE;
 	walk(r, root, length, 4, boot);
 	return OK;

@@ -234,7 +234,7 @@ static bool parse_features(const struct parse *p)
 		while (at[length] && at[length] != ',')
 			length++;
 		while (i < ARRAY_SIZE(feature_names) &&
-		       (strlen(feature_names[i].name) != length || strncmp(feature_names[i].name, at, length)))
+		       (strlen(feature_names[i].name) != length || strncmp(feature_names[i].name, at, length) != 0))
 			i++;
 		if (i == ARRAY_SIZE(feature_names)) {
 			format_text(p->error, OPTIONS_ERROR_BYTES,
@@ -271,7 +271,7 @@ static bool parse_one(struct options *o, char word[WORD_BYTES], char *error)
 	bool has_value = word[name] == '=';
 	word[name] = 0;
 	for (u32 i = 0; i < ARRAY_SIZE(table); i++) {
-		if (strcmp(table[i].name, word))
+		if (strcmp(table[i].name, word) != 0)
 			continue;
 		struct parse p = { &table[i], word + name + 1, (u8 *)o + table[i].offset, error };
 		if (has_value)

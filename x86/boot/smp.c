@@ -152,7 +152,7 @@ static void start_all(const struct boot_info *boot, u64 page)
 void smp_start(const struct boot_info *boot, void (*ap_main)(struct cpu *))
 {
 	static u8 kept[PAGE_SIZE];
-	u64 page = memory_map_low_page(boot), size = (u64)(smp_entry_end - smp_entry);
+	u64 page = memory_map_low_page(boot), size = (u64)smp_entry_end - (u64)smp_entry;
 	CHECK(this_cpu()->id == 0 && cpu_total == 1 && size <= sizeof(kept));
 	if (boot->cpu_count < 2)
 		return;

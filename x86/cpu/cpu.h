@@ -7,6 +7,7 @@
 #include "core/addr.h"
 #include "core/env.h"
 #include "core/tag.h"
+#include "x86/asm/insn.h"
 
 /* Ring 3's registers while it does not run. Offsets are known to asm/user.S (checked by static_assert there or in trap.c). */
 struct space;
@@ -28,7 +29,8 @@ struct cpu {
 	u64 scratch;         /* gs:16, asm */
 	u32 id, apic_id;
 	_Atomic u32 events;  /* enum cpu_event; set by interrupt handlers, taken by the scheduler */
-	u64 user_fault_code, user_fault_address; /* of the last exception out of ring 3 */
+	volatile bool online;
+	u64 user_fault_code, user_fault_address; /* of the last exception out of ring 3; the address is CR2 */
 	struct tagger tagger;
 	hpa_t host_save;     /* VM_HSAVE_PA, one page */
 	hpa_t host_vmcb;     /* VMSAVE area of the host */
@@ -37,21 +39,15 @@ struct cpu {
 	u64 *slot_table;     /* last-level entries of its slots (mm/slots.h) */
 	struct space *space; /* whose part is linked in (mm/space.h); NULL: neutral */
 	void *sched;         /* hv's per-processor part */
-	volatile bool online;
 	struct { u64 vector, code, address; } fixup; /* of the last fault of this processor that asm/access.h caught */
 };
 
 extern struct cpu cpus[MAX_CPUS];
 extern u32 cpu_total; /* online */
 
-static inline struct cpu *this_cpu(void)
-{
-	struct cpu *c;
-	__asm__("movq %%gs:0, %0" : "=r"(c));
-	return c;
-}
+static inline struct cpu *this_cpu(void) { return read_gs0(); }
 
-/* What the processor offers, judged once at boot (features.c). `no-...` options hide one. */
+/* What the processor offers, judged once at boot (features.c); the option hide= takes features away. */
 struct features {
 	bool svm, npt, nrip, decode_assist, clean_bits, flush_by_asid, vgif, pause_filter;
 	bool nx, smep, smap, umip, gib_pages, xsave, fsgsbase, pge, x2apic, tsc_deadline, invariant_tsc, la57, pku, rdtscp;
@@ -79,7 +75,10 @@ void kick_cpu(u32 id);            /* IPI: the target's CPU_KICK is set */
 void timer_arm(u64 tsc);          /* one shot of this processor, absolute TSC; ~0: off. CPU_TIMER follows, at once if past */
 u64 tsc_now(void);
 
-/* Starts the other processors; each runs ap_main on its own stack with interrupts off and its own cpu structure in GS. */
+/*
+ * Starts the other processors; each runs ap_main with interrupts off, its own cpu structure in GS, the early tables loaded and its early
+ * stack (stacks.h) under it. From then on boot->tsc_steady tells whether all TSCs agree.
+ */
 struct boot_info;
 void smp_start(const struct boot_info *boot, void (*ap_main)(struct cpu *)); /* ap_main never returns */
 

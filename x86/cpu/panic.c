@@ -72,7 +72,7 @@ extern const u8 image_start[], text_end[];
 
 const char *symbol_of(u64 address, u64 *offset)
 {
-	u64 low = 0, high = (u64)(symbols_end - symbols_start);
+	u64 low = 0, high = ((u64)symbols_end - (u64)symbols_start) / sizeof(struct symbol);
 	if (address < (u64)image_start || address >= (u64)text_end || !high)
 		return NULL;
 	u64 at = address - (u64)image_start;

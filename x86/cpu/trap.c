@@ -50,7 +50,8 @@ static struct tables tables[MAX_CPUS];
 static struct gate idt[GATES] __attribute__((aligned(16)));
 
 extern const u8 trap_stubs[];
-extern const struct { u64 fault, fixup; } extable_start[], extable_end[];
+struct extable_entry { u64 fault, fixup; };
+extern const struct extable_entry extable_start[], extable_end[];
 
 bool stack_is_guard(u64 page)
 {
@@ -123,7 +124,8 @@ void trap_init_cpu(struct cpu *c)
 
 static bool fix_up(struct trap_frame *frame)
 {
-	for (u64 i = 0; extable_start + i < extable_end; i++) {
+	u64 count = ((u64)extable_end - (u64)extable_start) / sizeof(struct extable_entry);
+	for (u64 i = 0; i < count; i++) {
 		if (extable_start[i].fault != frame->rip)
 			continue;
 		struct cpu *c = this_cpu();
