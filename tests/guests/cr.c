@@ -70,7 +70,8 @@ static void cr4_bits(void)
 		if (of[i].bit == CR4_SMEP || of[i].bit == CR4_SMAP)
 			continue;
 		if (!of[i].here) {
-			tolerate(NO_VECTOR, 0);
+			if (on_tcg()) /* which never comes back from a bit of CR4 that it does not have */
+				continue;
 			expect(of[i].name, load_cr4, (void *)(was | of[i].bit), V_GP, 0);
 			write_cr4(was);
 			continue;
@@ -82,6 +83,10 @@ static void cr4_bits(void)
 		clear = !(read_cr4() & of[i].bit);
 		check(of[i].name, set && clear);
 		write_cr4(was);
+	}
+	if (on_tcg()) {
+		skip("#GP by reserved bits of CR4", "TCG never comes back from them");
+		return;
 	}
 	expect("#GP by bit 15 of CR4", load_cr4, (void *)(was | 1 << 15), V_GP, 0);
 	expect("#GP by bit 28 of CR4", load_cr4, (void *)(was | 1 << 28), V_GP, 0);
