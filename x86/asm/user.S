@@ -8,7 +8,7 @@
  *
  * SYSRET cannot restore RCX and R11 as they were: it is taken when they hold RIP and RFLAGS, as a SYSCALL leaves them. An RIP beyond the
  * lower half would fault in ring 0 with ring 3's stack (Intel's SYSRET) or GS (IRET): it is answered as the #GP that it deserves.
- * 35 instructions in (SYSRET), 34 out (SYSCALL).
+ * 33 instructions in (SYSRET), 33 out (SYSCALL).
  */
 #include "x86/cpu/regs.h"
 #include "x86/cpu/segments.h"
