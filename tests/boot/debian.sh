@@ -7,10 +7,23 @@ expect "its clock is the TSC" 0 "^clocksource +tsc" $machine guest debian --time
 expect "it has the memory it was promised" 0 "^memory +4[0-9]{5} kB" $machine guest debian --mem 512M --timeout 100
 expect "no complaint in its log" 0 "^DEBIAN-UP" $machine guest debian --cmdline loglevel=4 --timeout 100 --log "$scratch/log"
 
-shell() { printf '\n\n\necho "sum $((6 * 7))"\nexit\n' | timeout 120 $machine; }
-output=$(shell 2>&1)
+# Types when the shell is there, as a person would.
+type_into() {
+	for _ in $(seq 100); do
+		grep -q "powers it off" "$1" && break
+		sleep 1
+	done
+	sleep 2
+	printf 'echo "sum $((6 * 7))"\n'
+	sleep 2
+	printf 'exit\n'
+	sleep 5
+}
+: > "$scratch/shell"
+type_into "$scratch/shell" | timeout 150 $machine > "$scratch/shell" 2>&1
 status=$?
-if [ $status = 0 ] && grep -q "^sum 42" <<<"$(tr -d '\r' <<<"$output")"; then
+output=$(tr -d '\r' < "$scratch/shell")
+if [ $status = 0 ] && grep -q "^sum 42" <<<"$output"; then
 	echo "ok   ./run gives a shell"
 else
 	echo "FAIL ./run gives a shell: status $status"
