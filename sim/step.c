@@ -6,14 +6,16 @@
 
 #include <signal.h>
 #include <stddef.h>
+#include <string.h>
 #include <ucontext.h>
 
 #define TRAP_FLAG 0x100
 
 static struct {
-	void (*look)(void *context, u64 n);
+	bool (*look)(void *context, u64 n);
 	void *context;
 	u64 n;
+	const u8 *next, *last;
 	volatile bool over;
 } stepping;
 
@@ -22,10 +24,10 @@ static void trapped(int signal, siginfo_t *info, void *context)
 	(void)signal;
 	(void)info;
 	ucontext_t *at = context;
-	if (stepping.over)
+	stepping.last = stepping.next;
+	stepping.next = (const u8 *)at->uc_mcontext.gregs[REG_RIP];
+	if (stepping.over || !stepping.look(stepping.context, stepping.n++))
 		at->uc_mcontext.gregs[REG_EFL] &= ~(greg_t)TRAP_FLAG;
-	else
-		stepping.look(stepping.context, stepping.n++);
 }
 
 static void trap_flag_on(void)
@@ -33,13 +35,14 @@ static void trap_flag_on(void)
 	__asm__ volatile("pushfq\n\torq %0, (%%rsp)\n\tpopfq" : : "i"(TRAP_FLAG) : "memory", "cc");
 }
 
-u64 step_through(void (*f)(void *argument), void *argument, void (*look)(void *context, u64 n), void *context)
+u64 step_through(void (*f)(void *argument), void *argument, bool (*look)(void *context, u64 n), void *context)
 {
 	struct sigaction action = { .sa_sigaction = trapped, .sa_flags = SA_SIGINFO }, before;
 	sigaction(SIGTRAP, &action, &before);
 	stepping.look = look;
 	stepping.context = context;
 	stepping.n = 0;
+	stepping.next = stepping.last = NULL;
 	stepping.over = false;
 	trap_flag_on();
 	f(argument);
@@ -47,4 +50,22 @@ u64 step_through(void (*f)(void *argument), void *argument, void (*look)(void *c
 	__asm__ volatile("nop");
 	sigaction(SIGTRAP, &before, NULL);
 	return stepping.n;
+}
+
+const u8 *step_next(void)
+{
+	return stepping.next;
+}
+
+const u8 *step_last(void)
+{
+	return stepping.last;
+}
+
+#define LOCK_PREFIX 0xf0
+
+bool step_is_fence(const u8 *instruction)
+{
+	static const u8 mfence[] = { 0x0f, 0xae, 0xf0 };
+	return instruction && (instruction[0] == LOCK_PREFIX || !memcmp(instruction, mfence, sizeof(mfence)));
 }
