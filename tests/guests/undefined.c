@@ -9,7 +9,7 @@
 
 #define CODE    0x200000000ull
 #define SCRATCH 0x200010000ull
-enum { TRIES = 20000, BYTES = 15, REGISTERS = 16, RSP = 4, RCX = 1, WATCHDOG = V_FREE, SOFT = 2 };
+enum { TRIES = 20000, BYTES = 15, REGISTERS = 16, RSP = 4, RCX = 1, WATCHDOG = V_FREE, SOFT = 2, LOCK = 0xf0 };
 
 static u8 *code_page;
 static u32 counts[256];
@@ -86,7 +86,7 @@ static void at_cpl3(void)
 
 static bool is_prefix(u8 b)
 {
-	return b == 0x66 || b == 0x67 || b == 0xf0 || b == 0xf2 || b == 0xf3 || b == 0x2e || b == 0x36 || b == 0x3e || b == 0x26 ||
+	return b == 0x66 || b == 0x67 || b == LOCK || b == 0xf2 || b == 0xf3 || b == 0x2e || b == 0x36 || b == 0x3e || b == 0x26 ||
 	       b == 0x64 || b == 0x65 || (b & 0xf0) == 0x40;
 }
 
@@ -115,8 +115,12 @@ static void random_instruction(u8 *b)
 {
 	unsigned at = 0;
 
-	for (unsigned i = 0; i < BYTES; i++)
+	for (unsigned i = 0; i < BYTES; i++) {
 		b[i] = random_byte();
+		/* LOCK with register operands is #UD, but QEMU itself aborts on LOCK BTS of a register. */
+		if (b[i] == LOCK)
+			b[i] = 0x0b;
+	}
 	while (at < 4 && is_prefix(b[at]))
 		at++;
 	while (is_prefix(b[at]))
