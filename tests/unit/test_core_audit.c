@@ -1,0 +1,253 @@
+/*
+ * The auditor must be able to find: one fault planted at a time, each named; and nothing found where nothing is wrong, in slices of
+ * any size.
+ */
+#include "core/bits.h"
+#include "sim/sim.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define AT (SIM_RAM_FIRST + 5)
+
+static struct found {
+	u64 count;
+	const char *first;
+} found;
+
+static void note(void *context, const char *what, u64 owner, u64 where)
+{
+	(void)context, (void)owner, (void)where;
+	if (found.count++ == 0)
+		found.first = what;
+}
+
+static struct audit_vm vms[2];
+
+static struct audit_host host_of(struct sim *s)
+{
+	for (u32 i = 0; i < 2; i++)
+		vms[i] = (struct audit_vm){ &s->vm[i].pmap, { &s->vm[i].nested, &s->vm[i].window }, 2 };
+	return (struct audit_host){ &s->alloc, &s->pool, vms, 2, s->seen, true };
+}
+
+static u64 audit(struct sim *s)
+{
+	struct audit_host host = host_of(s);
+	found = (struct found){ 0 };
+	return audit_all(&host, note, NULL);
+}
+
+static void expect(struct sim *s, const char *what)
+{
+	assert_true(audit(s) > 0);
+	assert_string_equal(found.first, what);
+}
+
+/* Two VMs, one with large leaves, one without; both have touched AT in both views. */
+static int setup(void **state)
+{
+	struct sim *s = sim_new(&(struct sim_config){ .seed = 5 });
+	for (u32 i = 0; i < 2; i++) {
+		s->vm[i].pmap.large = i == 0;
+		assert_int_equal(sim_vm_start(s, &s->vm[i], (owner_t)(OWNER_FIRST_VM + i), 2 * BLOCK_FRAMES), OK);
+		sim_space(s, i, &s->vm[i]);
+		for (u64 f = AT; f < AT + 3; f++)
+			assert_int_equal(sim_touch_window(s, i, f, true), OK);
+		sim_enter(s, i, &s->vm[i].vcpu[0]);
+		for (u64 f = AT; f < AT + 3; f++)
+			assert_int_equal(sim_touch(s, i, f, true), OK);
+	}
+	assert_int_equal(audit(s), 0);
+	*state = s;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	sim_free(*state);
+	return 0;
+}
+
+static struct frame *backing(struct sim *s, u32 vm)
+{
+	return frame_of(&s->frames, pmap_look(&s->vm[vm].pmap, gfn(AT)).frame);
+}
+
+static u64 *leaf(const struct ptview *v)
+{
+	return pt_find(&v->table, v->base + frame_gpa(gfn(AT)).v, 1).entry;
+}
+
+static void test_count(void **state)
+{
+	struct sim *s = *state;
+	backing(s, 0)->count++;
+	expect(s, "a frame's count differs from the entries that name it");
+}
+
+static void test_owner(void **state)
+{
+	struct sim *s = *state;
+	backing(s, 1)->owner = s->vm[0].pmap.owner;
+	expect(s, "a pmap names a frame of someone else");
+}
+
+static void test_free_but_used(void **state)
+{
+	struct sim *s = *state;
+	struct frame *f = backing(s, 1);
+	f->kind = FRAME_FREE;
+	f->owner = OWNER_NONE;
+	expect(s, "frame table and allocator differ on whether a frame is free");
+}
+
+static void test_clean_but_dirty(void **state)
+{
+	struct sim *s = *state;
+	for (u64 i = 0; i < s->frames.limit; i++)
+		if (s->frames.at[i].kind == FRAME_FREE) {
+			s->frames.at[i].flags ^= FRAME_DIRTY;
+			break;
+		}
+	expect(s, "frame table and allocator differ on whether a frame is clean");
+}
+
+static void test_lost_frame(void **state)
+{
+	struct sim *s = *state;
+	hfn_t f;
+	assert_int_equal(alloc_frame(&s->alloc, FRAME_GUEST, s->vm[0].pmap.owner, &f), OK);
+	expect(s, "a guest frame that nothing names");
+}
+
+static void test_another_frame(void **state)
+{
+	struct sim *s = *state;
+	*leaf(&s->vm[1].nested) ^= PAGE_SIZE;
+	expect(s, "a view names another frame than the truth");
+}
+
+static void test_a_stranger_in_a_large_leaf(void **state)
+{
+	struct sim *s = *state;
+	*leaf(&s->vm[0].window) ^= BLOCK_SIZE;
+	expect(s, "a view names another frame than the truth");
+}
+
+static void test_rights(void **state)
+{
+	struct sim *s = *state;
+	*leaf(&s->vm[0].window) &= ~fmt_host.no_exec;
+	expect(s, "a leaf gives more rights than its view may");
+}
+
+static void test_no_truth(void **state)
+{
+	struct sim *s = *state;
+	struct pt_slot slot = pt_find(&s->vm[1].nested.table, frame_gpa(gfn(AT)).v, 1);
+	slot.entry[100] = *slot.entry;
+	expect(s, "a view names a frame where the truth has none");
+}
+
+static void test_read_only(void **state)
+{
+	struct sim *s = *state;
+	s->vm[1].pmap.range[0].read_only = true;
+	expect(s, "a view lets write what the truth does not");
+}
+
+static void test_out_of_ram(void **state)
+{
+	struct sim *s = *state;
+	s->vm[0].pmap.range[0].count = BLOCK_FRAMES - 1;
+	expect(s, "a guest frame is backed outside of RAM");
+}
+
+static void test_resident(void **state)
+{
+	struct sim *s = *state;
+	s->vm[0].pmap.resident--;
+	expect(s, "a pmap's entries differ from what is resident");
+}
+
+static void test_table_of_someone_else(void **state)
+{
+	struct sim *s = *state;
+	frame_of(&s->frames, s->vm[0].nested.table.root)->owner = s->vm[1].pmap.owner;
+	expect(s, "a tree stands on a frame that is not its own");
+}
+
+static void test_table_in_two_places(void **state)
+{
+	struct sim *s = *state;
+	u64 *top = pool_at(&s->pool, frame_hpa(s->vm[0].nested.table.root));
+	top[9] = top[0];
+	assert_true(audit(s) > 0);
+}
+
+static void test_forgotten_table(void **state)
+{
+	struct sim *s = *state;
+	hfn_t f;
+	assert_int_equal(pool_take(&s->pool, FRAME_TABLE, s->vm[0].pmap.owner, &f), OK);
+	expect(s, "a table that no view has");
+}
+
+static void test_free_sum(void **state)
+{
+	struct sim *s = *state;
+	s->alloc.free_frames++;
+	expect(s, "free frames differ from the allocator's sum");
+}
+
+/* In slices, with the host at work in between: no false finding. */
+static void test_beside_everything_else(void **state)
+{
+	struct sim *s = *state;
+	struct audit_host host = host_of(s);
+	host.seen = NULL;
+	host.quiet = false;
+	for (u32 budget = 1; budget < 3000; budget += 1 + budget * 2) {
+		struct audit_state a;
+		u64 n = 0;
+		found = (struct found){ 0 };
+		audit_begin(&a, &host, note, NULL);
+		while (audit_step(&a, budget)) {
+			u64 f = SIM_RAM_FIRST + sim_random(s, 2 * BLOCK_FRAMES);
+			if (n++ % 64 != 0)
+				continue;
+			s->current = 2;
+			if (s->cpu[1].running)
+				assert_int_equal(sim_touch(s, 1, f, true), OK);
+			s->current = 2;
+			assert_int_equal(sim_release(s, &s->vm[n / 64 % 2], f, 1, 10), OK);
+		}
+		assert_int_equal(a.findings, 0);
+		assert_true(n > 0);
+	}
+	struct ledger_vm l = ledger_of_vm(&s->vm[0].pmap);
+	assert_int_equal(l.resident + l.untouched, l.promised);
+	assert_int_equal(audit(s), 0);
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(test_count),       TEST(test_owner),      TEST(test_free_but_used),
+		TEST(test_clean_but_dirty), TEST(test_lost_frame), TEST(test_another_frame),
+		TEST(test_a_stranger_in_a_large_leaf),         TEST(test_rights),
+		TEST(test_no_truth),    TEST(test_read_only),  TEST(test_out_of_ram),
+		TEST(test_resident),    TEST(test_table_of_someone_else),
+		TEST(test_table_in_two_places),                TEST(test_forgotten_table),
+		TEST(test_free_sum),    TEST(test_beside_everything_else),
+	};
+	alarm(60);
+	return cmocka_run_group_tests_name("audit", tests, NULL, NULL);
+}
