@@ -27,20 +27,6 @@ static inline u64 copy_or_fault(void *to, const void *from, u64 bytes)
 	return left;
 }
 
-/* Zeroes likewise. */
-static inline u64 zero_or_fault(void *to, u64 bytes)
-{
-	u64 left = bytes >> 3;
-	__asm__ volatile("1: rep stosq\n\t"
-			 "movq %[rest], %%rcx\n"
-			 "2: rep stosb\n"
-			 "3:\n"
-			 FIXUP("4", "leaq (%[rest], %%rcx, 8), %%rcx", "3b")
-			 EXTABLE("1b", "4b") EXTABLE("2b", "3b")
-			 : "+&c"(left), "+&D"(to) : [rest] "r"(bytes & 7), "a"(0ull) : "memory");
-	return left;
-}
-
 /* One access of the width; false: it faulted, and nothing was read or written. */
 #define ACCESS_WIDTH(bits, suffix, reg)                                                                       \
 	static inline bool load##bits##_or_fault(const u##bits *from, u##bits *value)                         \
@@ -73,18 +59,6 @@ static inline u64 zero_or_fault(void *to, u64 bytes)
 				 FIXUP("3", "movb $0, %[good]", "2b") EXTABLE("1b", "3b")                     \
 				 : [at] "+m"(*at), "+a"(old), [good] "+q"(good) : [value] reg(value) : "memory", "cc"); \
 		*seen = old;                                                                                  \
-		return good;                                                                                  \
-	}                                                                                                     \
-	/* *value is stored and holds what was there before. */                                               \
-	static inline bool xchg##bits##_or_fault(u##bits *at, u##bits *value)                                 \
-	{                                                                                                     \
-		bool good = true;                                                                             \
-		u##bits v = *value;                                                                           \
-		__asm__ volatile("1: xchg" suffix " %[v], %[at]\n"                                            \
-				 "2:\n"                                                                       \
-				 FIXUP("3", "movb $0, %[good]", "2b") EXTABLE("1b", "3b")                     \
-				 : [at] "+m"(*at), [v] "+" reg(v), [good] "+q"(good) : : "memory");           \
-		*value = v;                                                                                   \
 		return good;                                                                                  \
 	}
 ACCESS_WIDTH(8, "b", "q")

@@ -50,7 +50,6 @@ INSN_REGISTER(dr6)
 INSN_REGISTER(dr7)
 #undef INSN_REGISTER
 
-static inline void clts(void) { __asm__ volatile("clts" : : : "memory"); }
 
 /* ---- what processor is this ---- */
 
@@ -133,15 +132,6 @@ static inline void fxsave64(void *area) { __asm__ volatile("fxsave64 (%0)" : : "
 static inline void fxrstor64(const void *area) { __asm__ volatile("fxrstor64 (%0)" : : "r"(area) : "memory"); }
 static inline void fninit(void) { __asm__ volatile("fninit" : : : "memory"); }
 
-static inline u32 rdpkru(void)
-{
-	u32 value, zero;
-	__asm__ volatile("rdpkru" : "=a"(value), "=d"(zero) : "c"(0));
-	return value;
-}
-
-static inline void wrpkru(u32 value) { __asm__ volatile("wrpkru" : : "a"(value), "c"(0), "d"(0) : "memory"); }
-
 /* ---- flags ---- */
 
 static inline void sti(void) { __asm__ volatile("sti" : : : "memory"); }
@@ -171,8 +161,6 @@ static inline void lfence(void) { __asm__ volatile("lfence" : : : "memory"); }
 static inline void sfence(void) { __asm__ volatile("sfence" : : : "memory"); }
 /* A full fence, cheaper than MFENCE: any locked instruction is one. */
 static inline void full_fence(void) { __asm__ volatile("lock orl $0, (%%rsp)" : : : "memory", "cc"); }
-/* Keeps the compiler from moving memory accesses across. */
-static inline void compiler_fence(void) { __asm__ volatile("" : : : "memory"); }
 
 static inline u64 rdtsc(void)
 {
@@ -195,11 +183,7 @@ struct table_pointer { u16 limit; u64 base; } __attribute__((packed));
 
 static inline void lgdt(const struct table_pointer *p) { __asm__ volatile("lgdt %0" : : "m"(*p) : "memory"); }
 static inline void lidt(const struct table_pointer *p) { __asm__ volatile("lidt %0" : : "m"(*p) : "memory"); }
-static inline void sgdt(struct table_pointer *p) { __asm__ volatile("sgdt %0" : "=m"(*p)); }
-static inline void sidt(struct table_pointer *p) { __asm__ volatile("sidt %0" : "=m"(*p)); }
 static inline void ltr(u16 selector) { __asm__ volatile("ltr %0" : : "r"(selector) : "memory"); }
-static inline void lldt(u16 selector) { __asm__ volatile("lldt %0" : : "r"(selector) : "memory"); }
-static inline void swapgs(void) { __asm__ volatile("swapgs" : : : "memory"); }
 
 /* CS by a far return, SS DS ES FS GS by MOV: loading FS and GS clears their bases, so these come before the base MSRs are written. */
 static inline void load_segments(u16 code, u16 data)

@@ -7,24 +7,15 @@
 #define X86_CPU_REGS_H
 
 /* RFLAGS */
-#define RFLAGS_CF (1 << 0)
 #define RFLAGS_ONE (1 << 1) /* always set */
-#define RFLAGS_PF (1 << 2)
-#define RFLAGS_AF (1 << 4)
-#define RFLAGS_ZF (1 << 6)
-#define RFLAGS_SF (1 << 7)
 #define RFLAGS_TF (1 << 8)
 #define RFLAGS_IF (1 << 9)
 #define RFLAGS_DF (1 << 10)
-#define RFLAGS_OF (1 << 11)
 #define RFLAGS_IOPL (3 << 12)
 #define RFLAGS_NT (1 << 14)
 #define RFLAGS_RF (1 << 16)
 #define RFLAGS_VM (1 << 17)
 #define RFLAGS_AC (1 << 18)
-#define RFLAGS_VIF (1 << 19)
-#define RFLAGS_VIP (1 << 20)
-#define RFLAGS_ID (1 << 21)
 
 /* Control registers */
 #define CR0_PE (1 << 0)
@@ -52,7 +43,6 @@
 #define CR4_OSXMMEXCPT (1 << 10)
 #define CR4_UMIP (1 << 11)
 #define CR4_LA57 (1 << 12)
-#define CR4_VMXE (1 << 13)
 #define CR4_FSGSBASE (1 << 16)
 #define CR4_PCIDE (1 << 17)
 #define CR4_OSXSAVE (1 << 18)
@@ -63,8 +53,6 @@
 #define XCR0_X87 (1 << 0)
 #define XCR0_SSE (1 << 1)
 #define XCR0_AVX (1 << 2)
-#define XCR0_BNDREGS (1 << 3)
-#define XCR0_BNDCSR (1 << 4)
 #define XCR0_AVX512 (7 << 5)
 #define XCR0_PKRU (1 << 9)
 
@@ -75,7 +63,6 @@
 /* MSRs */
 #define MSR_TSC 0x10
 #define MSR_APIC_BASE 0x1b
-#define MSR_TSC_ADJUST 0x3b
 #define MSR_MTRR_CAP 0xfe
 #define MSR_SYSENTER_CS 0x174
 #define MSR_SYSENTER_ESP 0x175
@@ -99,7 +86,6 @@
 #define MSR_GS_BASE 0xc0000101
 #define MSR_KERNEL_GS_BASE 0xc0000102
 #define MSR_TSC_AUX 0xc0000103
-#define MSR_TSC_RATIO 0xc0000104
 #define MSR_SYSCFG 0xc0010010
 #define MSR_HWCR 0xc0010015
 #define MSR_VM_CR 0xc0010114
@@ -110,22 +96,18 @@
 #define EFER_LMA (1 << 10)
 #define EFER_NXE (1 << 11)
 #define EFER_SVME (1 << 12)
-#define EFER_LMSLE (1 << 13)
 #define EFER_FFXSR (1 << 14)
 
 #define VM_CR_SVMDIS (1 << 4)
 
-#define APIC_BASE_BSP (1 << 8)
 #define APIC_BASE_X2APIC (1 << 10)
 #define APIC_BASE_ENABLE (1 << 11)
 
 /* Exception vectors */
-#define VECTOR_DE 0
 #define VECTOR_DB 1
 #define VECTOR_NMI 2
 #define VECTOR_BP 3
 #define VECTOR_OF 4
-#define VECTOR_BR 5
 #define VECTOR_UD 6
 #define VECTOR_NM 7
 #define VECTOR_DF 8
