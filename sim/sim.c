@@ -180,9 +180,9 @@ status sim_vm_start(struct sim *s, struct sim_vm *vm, owner_t owner, u64 ram)
 {
 	bool large = vm->pmap.large;
 	status st = pmap_init(&vm->pmap, owner, &s->pool, &s->alloc);
+	vm->pmap.large = large;
 	if (st != OK)
 		return st;
-	vm->pmap.large = large;
 	vm->ram = ram;
 	vm->key = (u64)owner * 0x9e3779b97f4a7c15ull;
 	CHECK(pmap_add_range(&vm->pmap, gfn(SIM_RAM_FIRST), ram, PMAP_EMPTY, false) == OK);
