@@ -15,7 +15,6 @@
 #include "x86/cpu/regs.h"
 #include "x86/cpu/stacks.h"
 #include "x86/cpu/string.h"
-#include "x86/cpu/xsave.h"
 #include "x86/irq/irq.h"
 
 #define IMAGE_BASE 0xffffffff80000000ull
@@ -236,12 +235,17 @@ static void test_xsave(void)
 {
 	static u8 area[8192] __attribute__((aligned(64))), back[8192] __attribute__((aligned(64)));
 	result(features.xsave_size >= 512 && features.xsave_size <= sizeof(area), "the size of the extended state");
-	xsave_area_init(area);
 	area[160] = 0x5a; /* XMM0 */
-	if (features.xsave)
+	area[24] = 0x80;  /* MXCSR as after reset */
+	area[25] = 0x1f;
+	if (features.xsave) {
 		area[512] = 3; /* XSTATE_BV: x87 and SSE */
-	xsave_load(area, features.xcr0_mask);
-	xsave_save(back, features.xcr0_mask);
+		xrstor64(area, features.xcr0_mask);
+		xsave64(back, features.xcr0_mask);
+	} else {
+		fxrstor64(area);
+		fxsave64(back);
+	}
 	result(back[160] == 0x5a && back[24] == 0x80 && back[25] == 0x1f, "extended state goes out and comes back");
 }
 

@@ -149,22 +149,29 @@ static void start_all(const struct boot_info *boot, u64 page)
 	}
 }
 
-void smp_start(const struct boot_info *boot, void (*ap_main)(struct cpu *))
+/* With the 16-bit code in the page, which then gets back what it held. */
+static void start_by(const struct boot_info *boot, u64 page)
 {
 	static u8 kept[PAGE_SIZE];
-	u64 page = memory_map_low_page(boot), size = (u64)smp_entry_end - (u64)smp_entry;
-	CHECK(this_cpu()->id == 0 && cpu_total == 1 && size <= sizeof(kept));
-	if (boot->cpu_count < 2)
-		return;
-	if (!page) {
-		log_line("no memory below 1 MiB to start other processors in: going on with one of %u", boot->cpu_count);
-		return;
-	}
+	u64 size = (u64)smp_entry_end - (u64)smp_entry;
+	CHECK(size <= sizeof(kept));
 	u8 *at = reach(page);
 	memcpy(kept, at, size);
 	memcpy(at, smp_entry, size);
-	run_there = ap_main;
 	init_all(boot);
 	start_all(boot, page);
 	memcpy(at, kept, size);
+}
+
+void smp_start(const struct boot_info *boot, void (*ap_main)(struct cpu *))
+{
+	u64 page = memory_map_low_page(boot);
+	CHECK(this_cpu()->id == 0 && cpu_total == 1);
+	run_there = ap_main;
+	if (boot->cpu_count > 1 && page)
+		start_by(boot, page);
+	else if (boot->cpu_count > 1)
+		log_line("no memory below 1 MiB to start other processors in");
+	log_line("%u processor%s, TSC at %lu kHz, %s", cpu_total, cpu_total == 1 ? "" : "s", boot->tsc_khz,
+		 boot->tsc_steady ? "steady" : "not steady");
 }
