@@ -175,6 +175,19 @@ unit: unit-gcc unit-clang
 test-unit: unit
 	tools/test-runner --only unit
 
+# ---- fuzzers: libFuzzer, with the sources that each is about compiled in, so that it sees their branches ----
+
+FUZZ_C      := $(wildcard tests/fuzz/fuzz_*.c)
+FUZZ_decode := x86/decode.c
+
+$(B)/host-clang/tests/fuzz/fuzz_%: tests/fuzz/fuzz_%.c $(wildcard tests/fuzz/*.h) x86/decode.c x86/decode.h $(ZYDIS_C:%=$(B)/host-clang/zydis/%.o)
+	@mkdir -p $(@D)
+	$(call made,FUZZ)
+	$(Q)$(CLANG) $(filter-out -MMD -MP,$(HOSTED)) -fsanitize=fuzzer $< $(FUZZ_$*) $(filter %.o,$^) -o $@
+
+.PHONY: fuzz
+fuzz: $(FUZZ_C:%.c=$(B)/host-clang/%)
+
 # ---- guests: userlands for the stock kernel ----
 
 GUESTS   := $(B)/guests
@@ -276,7 +289,7 @@ bench:
 # ---- all that tests need ----
 
 .PHONY: everything
-everything: all unit guests guest-debian guest-debian-membench
+everything: all unit fuzz guests guest-debian guest-debian-membench
 
 # ---- dependency files ----
 

@@ -137,6 +137,24 @@ static enum step fetch_more(struct emulation *e, u8 bytes[INSTRUCTION_MAX], u32 
 	return STEP_UNKNOWN;
 }
 
+/*
+ * SIB with base 101 and ModRM.mod 00: a displacement and no base, whatever REX.B says. With 32-bit addresses and REX.B Zydis 4.0.0
+ * names R13D there, and no displacement.
+ */
+static void correct_operands(struct emulation *e)
+{
+	bool sib = e->insn.address_width != 16 && e->insn.raw.modrm.mod == 0 && e->insn.raw.modrm.rm == 4;
+
+	for (u32 i = 0; i < e->insn.operand_count; i++) {
+		ZydisDecodedOperand *op = &e->operand[i];
+
+		if (!sib || op->encoding != ZYDIS_OPERAND_ENCODING_MODRM_RM || e->insn.raw.sib.base != 5)
+			continue;
+		op->mem.base = ZYDIS_REGISTER_NONE;
+		op->mem.disp.value = e->insn.raw.disp.value;
+	}
+}
+
 static enum step decode_instruction(struct emulation *e, const u8 *given, u32 length)
 {
 	u8 bytes[INSTRUCTION_MAX] = { 0 };
@@ -153,11 +171,15 @@ static enum step decode_instruction(struct emulation *e, const u8 *given, u32 le
 
 		status = length ? ZydisDecoderDecodeFull(&decoder, bytes, length, &e->insn, e->operand) : ZYDIS_STATUS_NO_MORE_DATA;
 		if (status != ZYDIS_STATUS_NO_MORE_DATA || length == INSTRUCTION_MAX)
-			return ZYAN_SUCCESS(status) ? STEP_OK : STEP_UNKNOWN;
+			break;
 		step = fetch_more(e, bytes, &length);
 		if (step != STEP_OK)
 			return step;
 	}
+	if (!ZYAN_SUCCESS(status))
+		return STEP_UNKNOWN;
+	correct_operands(e);
+	return STEP_OK;
 }
 
 /* RIP behind the instruction, as wide as the code segment counts. */

@@ -463,6 +463,10 @@ static void test_rip_relative_and_width(void **unused)
 	poke(w, DATA + 6 + 0x100, 0x12345678, 4);
 	assert_int_equal(EMULATE(w, &c, "\x8b\x05\x00\x01\x00\x00", &f), EMULATE_DONE); /* mov eax,[rip+0x100] */
 	assert_int_equal(c.gpr[MON_RAX], 0x12345678);
+	c.gpr[MON_R13] = 4; /* mov eax,[disp32] with 67, REX.B and a SIB without base: R13 does not count (seen on a processor) */
+	c.gpr[MON_RAX] = 0;
+	assert_int_equal(EMULATE(w, &c, "\x67\x41\x8b\x04\x25\x06\x01\x00\x10", &f), EMULATE_DONE);
+	assert_int_equal(c.gpr[MON_RAX], 0x12345678);
 	set_mode(&c, 16);
 	c.rip = 0xffff;
 	c.ds.base = DATA;

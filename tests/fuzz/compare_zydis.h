@@ -1,0 +1,153 @@
+/*
+ * compare_zydis: what ring 0's decoder says of some bytes, against Zydis. Used by the unit test (random bytes) and the fuzzer.
+ *
+ * Wherever ours says that it knows an instruction, Zydis must know it, with the same length, sizes and operands. What Zydis refuses
+ * ours may call anything but OK, except what `only_ours` names.
+ */
+#ifndef TESTS_FUZZ_COMPARE_ZYDIS_H
+#define TESTS_FUZZ_COMPARE_ZYDIS_H
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <Zydis/Decoder.h>
+#include <Zydis/Register.h>
+
+#include "x86/decode.h"
+
+struct compared_names { u8 id; ZydisMnemonic mnemonic[3]; };
+
+/* What Zydis calls each; a row of the decoder that is missing here is a failure. */
+static const struct compared_names compared_names[] = {
+	{ INSN_CPUID, { ZYDIS_MNEMONIC_CPUID } }, { INSN_RDMSR, { ZYDIS_MNEMONIC_RDMSR } }, { INSN_WRMSR, { ZYDIS_MNEMONIC_WRMSR } },
+	{ INSN_HLT, { ZYDIS_MNEMONIC_HLT } }, { INSN_PAUSE, { ZYDIS_MNEMONIC_PAUSE } }, { INSN_RDTSC, { ZYDIS_MNEMONIC_RDTSC } },
+	{ INSN_RDTSCP, { ZYDIS_MNEMONIC_RDTSCP } }, { INSN_RDPMC, { ZYDIS_MNEMONIC_RDPMC } }, { INSN_XSETBV, { ZYDIS_MNEMONIC_XSETBV } },
+	{ INSN_CLTS, { ZYDIS_MNEMONIC_CLTS } }, { INSN_INVD, { ZYDIS_MNEMONIC_INVD } },
+	{ INSN_WBINVD, { ZYDIS_MNEMONIC_WBINVD } }, { INSN_RSM, { ZYDIS_MNEMONIC_RSM } },
+	{ INSN_MONITOR, { ZYDIS_MNEMONIC_MONITOR } }, { INSN_MWAIT, { ZYDIS_MNEMONIC_MWAIT } }, { INSN_MONITORX, { ZYDIS_MNEMONIC_MONITORX } },
+	{ INSN_MWAITX, { ZYDIS_MNEMONIC_MWAITX } }, { INSN_VMCALL, { ZYDIS_MNEMONIC_VMCALL } }, { INSN_VMMCALL, { ZYDIS_MNEMONIC_VMMCALL } },
+	{ INSN_VMRUN, { ZYDIS_MNEMONIC_VMRUN } }, { INSN_VMLOAD, { ZYDIS_MNEMONIC_VMLOAD } }, { INSN_VMSAVE, { ZYDIS_MNEMONIC_VMSAVE } },
+	{ INSN_STGI, { ZYDIS_MNEMONIC_STGI } }, { INSN_CLGI, { ZYDIS_MNEMONIC_CLGI } }, { INSN_SKINIT, { ZYDIS_MNEMONIC_SKINIT } },
+	{ INSN_INVLPGA, { ZYDIS_MNEMONIC_INVLPGA } }, { INSN_INT3, { ZYDIS_MNEMONIC_INT3 } }, { INSN_INTO, { ZYDIS_MNEMONIC_INTO } },
+	{ INSN_IRET, { ZYDIS_MNEMONIC_IRET, ZYDIS_MNEMONIC_IRETD, ZYDIS_MNEMONIC_IRETQ } }, { INSN_ICEBP, { ZYDIS_MNEMONIC_INT1 } },
+	{ INSN_INT, { ZYDIS_MNEMONIC_INT } }, { INSN_IN, { ZYDIS_MNEMONIC_IN } }, { INSN_OUT, { ZYDIS_MNEMONIC_OUT } },
+	{ INSN_MOV_FROM_CR, { ZYDIS_MNEMONIC_MOV } }, { INSN_MOV_TO_CR, { ZYDIS_MNEMONIC_MOV } }, { INSN_MOV_FROM_DR, { ZYDIS_MNEMONIC_MOV } },
+	{ INSN_MOV_TO_DR, { ZYDIS_MNEMONIC_MOV } }, { INSN_SMSW, { ZYDIS_MNEMONIC_SMSW } }, { INSN_LMSW, { ZYDIS_MNEMONIC_LMSW } },
+	{ INSN_INVLPG, { ZYDIS_MNEMONIC_INVLPG } }, { INSN_SGDT, { ZYDIS_MNEMONIC_SGDT } }, { INSN_SIDT, { ZYDIS_MNEMONIC_SIDT } },
+	{ INSN_LGDT, { ZYDIS_MNEMONIC_LGDT } }, { INSN_LIDT, { ZYDIS_MNEMONIC_LIDT } }, { INSN_SLDT, { ZYDIS_MNEMONIC_SLDT } },
+	{ INSN_STR, { ZYDIS_MNEMONIC_STR } }, { INSN_LLDT, { ZYDIS_MNEMONIC_LLDT } }, { INSN_LTR, { ZYDIS_MNEMONIC_LTR } },
+	{ INSN_LOAD, { ZYDIS_MNEMONIC_MOV } }, { INSN_STORE, { ZYDIS_MNEMONIC_MOV } }, { INSN_LOAD_ZERO, { ZYDIS_MNEMONIC_MOVZX } },
+	{ INSN_LOAD_SIGN, { ZYDIS_MNEMONIC_MOVSX } }, { INSN_XCHG, { ZYDIS_MNEMONIC_XCHG } },
+};
+
+static inline bool compared_same_name(u8 id, ZydisMnemonic m)
+{
+	for (u32 i = 0; i < sizeof(compared_names) / sizeof(compared_names[0]); i++)
+		if (compared_names[i].id == id)
+			return m == compared_names[i].mnemonic[0] || m == compared_names[i].mnemonic[1] || m == compared_names[i].mnemonic[2];
+	return false;
+}
+
+/* The number of a general register; AH..BH as 4..7 without REX, as the encoding has them. */
+static inline u32 compared_number(ZydisRegister r)
+{
+	u32 id = (u32)ZydisRegisterGetId(r);
+
+	if (ZydisRegisterGetClass(r) != ZYDIS_REGCLASS_GPR8)
+		return r == ZYDIS_REGISTER_NONE ? INSN_NO_REGISTER : id;
+	return id < 8 ? id : id - 4;
+}
+
+static inline const char *compared_memory(const struct insn *i, const ZydisDecodedOperand *op, bool sized)
+{
+	bool rip = op->mem.base == ZYDIS_REGISTER_RIP || op->mem.base == ZYDIS_REGISTER_EIP;
+
+	if (!i->memory)
+		return "one has memory, the other a register";
+	if (sized && op->size != i->memory_size * 8)
+		return "size of the memory operand";
+	/* Zydis 4.0.0 errs on SIB without base, REX.B and 32-bit addresses: it names R13D, and no displacement. */
+	bool theirs_errs = op->mem.base == ZYDIS_REGISTER_R13D && i->base == INSN_NO_REGISTER;
+
+	if (i->rip != rip || (!rip && !theirs_errs && compared_number(op->mem.base) != i->base))
+		return "base";
+	if (compared_number(op->mem.index) != i->index)
+		return "index";
+	if (i->index != INSN_NO_REGISTER && op->mem.scale != 1u << i->shift)
+		return "scale";
+	if (!theirs_errs && ((u64)op->mem.disp.value ^ (u64)i->displacement) & (~0ull >> (64 - 8 * i->address_size)))
+		return "displacement";
+	if ((u32)(op->mem.segment - ZYDIS_REGISTER_ES) != i->segment)
+		return "segment";
+	return NULL;
+}
+
+static inline const char *compared_operand(const struct insn *i, const ZydisDecodedOperand *op, bool sized)
+{
+	switch (op->type) {
+	case ZYDIS_OPERAND_TYPE_MEMORY:
+		return compared_memory(i, op, sized);
+	case ZYDIS_OPERAND_TYPE_REGISTER:
+		if (op->encoding == ZYDIS_OPERAND_ENCODING_MODRM_REG)
+			return (u32)ZydisRegisterGetId(op->reg.value) == i->reg || compared_number(op->reg.value) == i->reg ? NULL : "reg";
+		if (op->encoding == ZYDIS_OPERAND_ENCODING_MODRM_RM)
+			return !i->memory && compared_number(op->reg.value) == i->rm ? NULL : "rm";
+		return NULL;
+	case ZYDIS_OPERAND_TYPE_IMMEDIATE:
+		if (!i->has_immediate)
+			return "immediate not seen";
+		return ((op->imm.value.u ^ i->immediate) & (~0ull >> (64 - 8 * i->operand_size))) == 0 ? NULL : "immediate";
+	case ZYDIS_OPERAND_TYPE_UNUSED:
+	case ZYDIS_OPERAND_TYPE_POINTER:
+		break;
+	}
+	return NULL;
+}
+
+/* Sizes of table registers and of INVLPG's address differ by convention. */
+static inline bool compared_sized(u8 id)
+{
+	return id == INSN_LOAD || id == INSN_STORE || id == INSN_LOAD_ZERO || id == INSN_LOAD_SIGN || id == INSN_XCHG || id == INSN_LMSW ||
+	       id == INSN_SMSW || id == INSN_SLDT || id == INSN_STR || id == INSN_LLDT || id == INSN_LTR;
+}
+
+/* NULL if both agree; else what differs. *known: ours decoded it. */
+static inline const char *compare_zydis(const u8 *bytes, u32 length, enum decode_mode mode, bool *known)
+{
+	static const ZydisMachineMode modes[] = { ZYDIS_MACHINE_MODE_LEGACY_16, ZYDIS_MACHINE_MODE_LEGACY_32, ZYDIS_MACHINE_MODE_LONG_64 };
+	static const ZydisStackWidth stacks[] = { ZYDIS_STACK_WIDTH_16, ZYDIS_STACK_WIDTH_32, ZYDIS_STACK_WIDTH_64 };
+	ZydisDecodedOperand operand[ZYDIS_MAX_OPERAND_COUNT];
+	ZydisDecodedInstruction z;
+	ZydisDecoder decoder;
+	struct insn i;
+	enum decode_result ours = decode(bytes, length, mode, &i);
+	ZyanStatus theirs;
+
+	*known = ours == DECODE_OK;
+	if (!ZYAN_SUCCESS(ZydisDecoderInit(&decoder, modes[mode], stacks[mode])))
+		abort();
+	theirs = length ? ZydisDecoderDecodeFull(&decoder, bytes, length, &z, operand) : ZYDIS_STATUS_NO_MORE_DATA;
+	if (ours == DECODE_MORE && ZYAN_SUCCESS(theirs))
+		return "ours wants more than there is in it";
+	if (ours == DECODE_TOO_LONG && ZYAN_SUCCESS(theirs))
+		return "too long for ours only";
+	if (ours != DECODE_OK)
+		return NULL;
+	if (!ZYAN_SUCCESS(theirs))
+		return "only ours knows it";
+	if (z.length != i.length)
+		return "length";
+	if (!compared_same_name(i.id, z.mnemonic))
+		return "name";
+	if (i.memory && z.address_width != i.address_size * 8)
+		return "address size";
+	for (u32 k = 0; k < z.operand_count_visible; k++) {
+		const char *difference = compared_operand(&i, &operand[k], compared_sized(i.id));
+
+		if (difference)
+			return difference;
+	}
+	return NULL;
+}
+
+#endif
