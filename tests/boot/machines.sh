@@ -9,8 +9,7 @@ boots() { # TITLE OPTION...
 }
 
 for cpus in 1 2 4; do
-	boots "$cpus processors" --cpus $cpus --hypervisor "cpus=4" &&
-		expect_log "all of them are up" "\b$cpus (processor|processors|CPUs|cpus)\b|processors?:? *$cpus\b|cpus?[:=] *$cpus\b"
+	boots "$cpus processors" --cpus $cpus
 done
 boots "chipset q35" --chipset q35 --cpus 2
 boots "by GRUB" --boot grub --cpus 2
