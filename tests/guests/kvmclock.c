@@ -1,0 +1,100 @@
+/* kvmclock: where the hypervisor has KVM's leaves, the time page and the frequency that they give are true. */
+#include "lib/guest.h"
+
+enum { FEATURE_CLOCK2 = 1 << 3, LEAF_FEATURES = 1, LEAF_TIMING = 0x10, ENABLE = 1, SHIFT = 32, FREQUENCY_SLACK = 8, ROUNDS = 2000 };
+#define MSR_WALL_CLOCK  0x4b564d00u
+#define MSR_SYSTEM_TIME 0x4b564d01u
+#define BASE            0x40000000u
+
+struct time_page {
+	u32 version, pad;
+	u64 tsc, ns;
+	u32 multiplier;
+	int8_t shift;
+	u8 flags, pad2[2];
+};
+struct wall {
+	u32 version, seconds, ns;
+};
+
+static volatile struct time_page *page;
+
+static u64 scaled(u64 delta)
+{
+	delta = page->shift >= 0 ? delta << page->shift : delta >> -page->shift;
+	return (u64)((unsigned __int128)delta * page->multiplier >> SHIFT);
+}
+
+static u64 now(void)
+{
+	u32 version;
+	u64 ns;
+
+	do {
+		version = page->version;
+		ns = page->ns + scaled(rdtsc() - page->tsc);
+	} while ((version & 1) || version != page->version);
+	return ns;
+}
+
+static bool is_kvm(void)
+{
+	struct leaf l = cpuid(BASE, 0);
+
+	return HAS_HYPERVISOR && l.b == 0x4b4d564b && l.c == 0x564b4d56 && l.d == 0x4d; /* KVMKVMKVM */
+}
+
+static void clock(void)
+{
+	volatile struct wall *wall = page_alloc();
+	u64 before, after, start, took, back = 0, expected;
+
+	page = page_alloc();
+	wrmsr(MSR_SYSTEM_TIME, (word)page | ENABLE);
+	check("the page is filled, its version even and not 0", page->version && !(page->version & 1) && page->multiplier);
+	before = now();
+	for (unsigned i = 0; i < ROUNDS; i++) {
+		after = now();
+		back += after < before;
+		before = after;
+		if (!(i & 7))
+			cpuid(0, 0);
+	}
+	check_equal("time never runs back", back, 0);
+	start = rdtsc();
+	before = now();
+	delay_us(20000);
+	took = rdtsc() - start;
+	after = now() - before;
+	expected = took * 1000000 / tsc_per_ms();
+	say("# %u us by its clock, %u us by the TSC against the PIT\n", (u32)(after / 1000), (u32)(expected / 1000));
+	check("it agrees with the TSC's measured pace", after > expected - expected / FREQUENCY_SLACK && after < expected + expected / FREQUENCY_SLACK);
+	wrmsr(MSR_WALL_CLOCK, (word)wall);
+	check("the wall clock is later than 2020", wall->seconds > 1577836800u && wall->ns < 1000000000u && !(wall->version & 1));
+	wrmsr(MSR_SYSTEM_TIME, 0);
+	start = page->version;
+	cpuid(0, 0);
+	check("off, the page is left alone", page->version == start);
+}
+
+GUEST(kvmclock)
+{
+	struct leaf top = cpuid(BASE, 0);
+
+	if (!is_kvm()) {
+		skip("KVM's clock", "the hypervisor has no such leaf");
+		return;
+	}
+	check("there is a leaf of features", top.a >= BASE + LEAF_FEATURES || top.a == 0);
+	if (top.a >= BASE + LEAF_TIMING && cpuid(BASE + LEAF_TIMING, 0).a) {
+		u32 khz = cpuid(BASE + LEAF_TIMING, 0).a, measured = (u32)tsc_per_ms();
+		say("# the leaf says %u kHz, measured %u\n", khz, measured);
+		check("the TSC's frequency in the leaf is true", khz > measured - measured / FREQUENCY_SLACK && khz < measured + measured / FREQUENCY_SLACK);
+	} else {
+		skip("the frequency's leaf", "there is none");
+	}
+	if (cpuid(BASE + LEAF_FEATURES, 0).a & FEATURE_CLOCK2)
+		clock();
+	else
+		skip("the time page", "the features do not have it");
+}
