@@ -225,9 +225,12 @@ static u64 timer_period(const struct lapic *l)
 	return timer_mode(l) == TIMER_PERIODIC ? max_u64(period, PERIOD_MIN) : period;
 }
 
+/* `started` may lie before TSC 0 (a count that goes on at another speed): only the difference counts. */
 static u64 timer_elapsed(const struct lapic *l, u64 now)
 {
-	return now > l->timer.started ? now - l->timer.started : 0;
+	s64 elapsed = (s64)(now - l->timer.started);
+
+	return elapsed > 0 ? (u64)elapsed : 0;
 }
 
 static u32 timer_current(const struct lapic *l, u64 now)
