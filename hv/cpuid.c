@@ -412,9 +412,8 @@ static bool beyond(const struct cpuid_table *t, u32 leaf)
 	return leaf > t->max_basic && (leaf < CPUID_KVM_BASE || leaf > CPUID_KVM_BASE + 0xff);
 }
 
-void cpuid_answer(const struct cpuid_table *t, u32 leaf, u32 subleaf, const struct cpuid_dynamic *d, u32 out[CPUID_REGISTERS])
+const struct cpuid_row *cpuid_find(const struct cpuid_table *t, u32 leaf, u32 subleaf)
 {
-	const struct cpuid_row *r;
 	u32 n;
 
 	if (t->intel && beyond(t, leaf))
@@ -422,7 +421,18 @@ void cpuid_answer(const struct cpuid_table *t, u32 leaf, u32 subleaf, const stru
 	n = t->bucket[bucket_of(leaf)];
 	while (n && !(t->row[n].leaf == leaf && (t->row[n].any_subleaf || t->row[n].subleaf == subleaf)))
 		n = t->row[n].next;
-	r = &t->row[n];
+	return &t->row[n];
+}
+
+void cpuid_patch(const struct cpuid_table *t, const struct cpuid_row *r, u32 subleaf, const struct cpuid_dynamic *d,
+		 u32 out[CPUID_REGISTERS])
+{
+	patch(t, r, subleaf, d, out);
+}
+
+void cpuid_answer(const struct cpuid_table *t, u32 leaf, u32 subleaf, const struct cpuid_dynamic *d, u32 out[CPUID_REGISTERS])
+{
+	const struct cpuid_row *r = cpuid_find(t, leaf, subleaf);
 	for (u32 k = 0; k < CPUID_REGISTERS; k++)
 		out[k] = r->out[k];
 	if (r->patch != PATCH_NONE)

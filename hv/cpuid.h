@@ -59,6 +59,11 @@ static_assert(sizeof(struct cpuid_table) <= PAGE_SIZE, "one page");
 
 void cpuid_build(struct cpuid_table *t, const struct cpuid_config *config, cpuid_raw raw, void *context);
 
+/* The row that answers; where its `patch` is not 0 the answer depends on the vCPU and cpuid_patch finishes it. */
+const struct cpuid_row *cpuid_find(const struct cpuid_table *t, u32 leaf, u32 subleaf);
+void cpuid_patch(const struct cpuid_table *t, const struct cpuid_row *r, u32 subleaf, const struct cpuid_dynamic *d,
+		 u32 out[CPUID_REGISTERS]);
+/* Both. */
 void cpuid_answer(const struct cpuid_table *t, u32 leaf, u32 subleaf, const struct cpuid_dynamic *d, u32 out[CPUID_REGISTERS]);
 
 #endif

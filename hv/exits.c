@@ -29,20 +29,33 @@ static enum action exit_nmi_window(struct vcpu *v)
 	return ACTION_RESUME;
 }
 
+/* An answer that depends on the vCPU's state. XCR0 as the processor has it: an emulator may let guests set it without an exit. */
+static __attribute__((noinline)) void patch_cpuid(struct vcpu *v, const struct cpuid_row *row, u32 subleaf, u32 out[CPUID_REGISTERS])
+{
+	struct cpuid_dynamic d = { .apic_id = v->id, .apic_enabled = lapic_globally_enabled(&v->lapic),
+				   .cr4 = backend->read_cr(v->g, 4), .xcr0 = features.xsave ? xgetbv(0) : v->g->xcr0 };
+	cpuid_patch(&v->entity.vm->cpuid, row, subleaf, &d, out);
+}
+
 static enum action exit_cpuid(struct vcpu *v)
 {
 	struct guest_cpu *g = v->g;
-	u32 out[CPUID_REGISTERS];
 	u64 next;
 	if (instruction_end(v, PLAIN_CPUID, INSN_CPUID, &next) != OK)
 		return ACTION_RESUME;
-	struct cpuid_dynamic d = { .apic_id = v->id, .apic_enabled = lapic_globally_enabled(&v->lapic),
-				   .cr4 = backend->read_cr(g, 4), .xcr0 = features.xsave ? xgetbv(0) : g->xcr0 };
-	cpuid_answer(&v->entity.vm->cpuid, (u32)g->gpr[MON_RAX], (u32)g->gpr[MON_RCX], &d, out);
-	g->gpr[MON_RAX] = out[CPUID_EAX];
-	g->gpr[MON_RBX] = out[CPUID_EBX];
-	g->gpr[MON_RCX] = out[CPUID_ECX];
-	g->gpr[MON_RDX] = out[CPUID_EDX];
+	u32 subleaf = (u32)g->gpr[MON_RCX];
+	const struct cpuid_row *row = cpuid_find(&v->entity.vm->cpuid, (u32)g->gpr[MON_RAX], subleaf);
+	const u32 *answer = row->out;
+	u32 patched[CPUID_REGISTERS];
+	if (row->patch) {
+		__builtin_memcpy(patched, row->out, sizeof patched);
+		patch_cpuid(v, row, subleaf, patched);
+		answer = patched;
+	}
+	g->gpr[MON_RAX] = answer[CPUID_EAX];
+	g->gpr[MON_RBX] = answer[CPUID_EBX];
+	g->gpr[MON_RCX] = answer[CPUID_ECX];
+	g->gpr[MON_RDX] = answer[CPUID_EDX];
 	advance(v, next);
 	return ACTION_RESUME;
 }

@@ -62,10 +62,8 @@ void sched_init(void);
 /* The entity may have something to do. `here`: this processor will get to it soon, no other needs to be asked. */
 void sched_wake(struct entity *e);
 void sched_wake_here(struct entity *e);
-/* Whether the processor should return to the scheduler: other work waits, or its slice is over. */
-bool sched_pending(struct cpu *c);
-/* Takes what interrupted this processor: timers, console, kicks. */
-void sched_events(struct cpu *c);
+/* Takes what interrupted this processor: timers, console, kicks. true: return to the scheduler, other work waits. */
+bool sched_events(struct cpu *c);
 _Noreturn void sched_loop(void);
 /* The vCPU whose registers this processor holds is put back into memory. */
 void sched_unload(struct cpu *c);
@@ -209,7 +207,6 @@ must_use status fetch(struct vcpu *v, const struct guest_mode *m, u8 bytes[16], 
 /* Where the instruction ends that the exit names (`plain`: its two bytes without prefixes). */
 must_use status instruction_end(struct vcpu *v, u32 plain, u32 id, u64 *next_rip);
 must_use status instruction_decode(struct vcpu *v, struct insn *i);
-const struct gwalk_mode *vcpu_walk_mode(struct vcpu *v, const struct gwalk_registers *r);
 /* By guest-virtual address with the vCPU's own rights; both pages are checked before either is touched. FAULT: error and address in
  * `fault`; DEVICE: *device is the place. */
 struct gva_fault { u8 vector; u32 error; u64 address; };

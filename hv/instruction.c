@@ -39,7 +39,9 @@ void inject_pf(struct vcpu *v, u64 address, u32 error)
 	inject(v, VECTOR_PF, true, error);
 }
 
-static u64 wrap_rip(const struct vcpu *v, u64 rip)
+#define RARE __attribute__((noinline))
+
+static RARE u64 wrap_rip(const struct vcpu *v, u64 rip)
 {
 	struct guest_mode m;
 	if (rip <= UINT16_MAX)
@@ -48,18 +50,23 @@ static u64 wrap_rip(const struct vcpu *v, u64 rip)
 	return m.bits == 64 ? rip : rip & HALF_CANONICAL;
 }
 
+static RARE void trap_after(struct vcpu *v)
+{
+	struct guest_cpu *g = v->g;
+	g->rflags &= ~(u64)RFLAGS_RF;
+	if (g->rflags & RFLAGS_TF && !g->event.valid) {
+		backend->write_dr(g, 6, backend->read_dr(g, 6) | DR6_BS);
+		inject(v, VECTOR_DB, false, 0);
+	}
+}
+
 void advance(struct vcpu *v, u64 next_rip)
 {
 	struct guest_cpu *g = v->g;
 	g->rip = next_rip >> 32 == g->rip >> 32 ? next_rip : wrap_rip(v, next_rip);
 	g->shadow = false;
-	if (__builtin_expect(g->rflags & (RFLAGS_TF | RFLAGS_RF), 0)) {
-		g->rflags &= ~(u64)RFLAGS_RF;
-		if (g->rflags & RFLAGS_TF && !g->event.valid) {
-			backend->write_dr(g, 6, backend->read_dr(g, 6) | DR6_BS);
-			inject(v, VECTOR_DB, false, 0);
-		}
-	}
+	if (__builtin_expect(g->rflags & (RFLAGS_TF | RFLAGS_RF), 0))
+		trap_after(v);
 }
 
 /* ---- walking with the vCPU's registers ---- */
@@ -74,14 +81,18 @@ static inline bool same_mode(const struct gwalk_registers *a, const struct gwalk
 	return a->cr0 == b->cr0 && a->cr4 == b->cr4 && a->efer == b->efer && !((a->rflags ^ b->rflags) & RFLAGS_AC);
 }
 
-/* The mode is made from the registers only when they have changed; CR3 alone changes often. */
-const struct gwalk_mode *vcpu_walk_mode(struct vcpu *v, const struct gwalk_registers *r)
+static RARE void make_walk_mode(struct vcpu *v, const struct gwalk_registers *r)
 {
-	if (!same_mode(r, &v->walk_of)) {
-		struct gwalk_cpu cpu = walk_cpu();
-		v->walk = gwalk_mode_of(r, &cpu);
-		v->walk_of = *r;
-	}
+	struct gwalk_cpu cpu = walk_cpu();
+	v->walk = gwalk_mode_of(r, &cpu);
+	v->walk_of = *r;
+}
+
+/* The mode is made from the registers only when they have changed; CR3 alone changes often. */
+static inline const struct gwalk_mode *vcpu_walk_mode(struct vcpu *v, const struct gwalk_registers *r)
+{
+	if (__builtin_expect(!same_mode(r, &v->walk_of), 0))
+		make_walk_mode(v, r);
 	v->walk.cr3 = r->cr3;
 	return &v->walk;
 }

@@ -125,7 +125,7 @@ static void prepare_nmi(struct vcpu *v)
 {
 	struct guest_cpu *g = v->g;
 	end_nmi(v);
-	g->want_nmi_window = g->nmi_blocked && !v->iret_rip;
+	g->want.nmi = g->nmi_blocked && !v->iret_rip;
 	if (g->nmi_blocked) {
 		if (v->iret_rip && v->timer.deadline > tsc_now() + NMI_POLL_TICKS)
 			timer_set(&v->timer, tsc_now() + NMI_POLL_TICKS);
@@ -151,15 +151,14 @@ static void take_pic(struct vcpu *v)
 void interrupts_prepare(struct vcpu *v)
 {
 	struct guest_cpu *g = v->g;
-	if (__builtin_expect(v->nmi_pending || g->nmi_blocked, 0))
+	if (v->nmi_pending || g->nmi_blocked)
 		prepare_nmi(v);
 	int vector = lapic_deliverable(&v->lapic);
 	bool pic = vector < 0 && pic_wants(v);
-	g->want_window = false;
-	if (__builtin_expect(vector < 0 && !pic, 1))
+	if (vector < 0 && !pic)
 		return;
 	if (!backend->open(g)) {
-		g->want_window = true;
+		g->want.interrupt = true;
 		return;
 	}
 	if (pic) {
@@ -169,5 +168,5 @@ void interrupts_prepare(struct vcpu *v)
 	g->event = (struct event){ .valid = true, .type = EVENT_OF_INTERRUPT, .vector = (u8)vector };
 	lapic_accept(&v->lapic, vector);
 	/* More may wait behind it. */
-	g->want_window = lapic_deliverable(&v->lapic) >= 0;
+	g->want.interrupt = lapic_deliverable(&v->lapic) >= 0;
 }

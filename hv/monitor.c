@@ -193,12 +193,10 @@ enum turn monitor_turn(struct cpu *c, struct vm *vm)
 		m->regs.rax = m->comm->entry.kind;
 	m->waiting = false;
 	for (;;) {
-		if (c->events)
-			sched_events(c);
+		if (c->events && sched_events(c))
+			return TURN_YIELD;
 		if (vm->state != VM_RUNNING)
 			return TURN_SLEEP;
-		if (sched_pending(c))
-			return TURN_YIELD;
 		u32 why = user_run(&m->regs);
 		if (why == USER_SYSCALL) {
 			if (!monitor_call(vm))

@@ -17,8 +17,6 @@ static struct sched_cpu {
 	struct cpu *cpu;
 	struct vcpu *loaded;   /* whose registers are in this processor */
 	struct hv_timer slice;
-	bool slice_over;       /* this processor only */
-	_Atomic bool resched;
 	_Atomic bool idle;
 	struct alloc_preparing scrubbing;
 } per_cpu[MAX_CPUS];
@@ -27,10 +25,19 @@ static struct lock lock; /* the queue and the states of all entities */
 static struct entity *queue_first, **queue_last = &queue_first;
 static _Atomic u32 queued;
 
+/* Asks a processor to return to the scheduler. */
+static void ask(u32 cpu)
+{
+	__atomic_fetch_or(&cpus[cpu].events, CPU_RESCHED, __ATOMIC_SEQ_CST);
+	if (cpu != this_cpu()->id)
+		kick_cpu(cpu);
+}
+
 static void slice_fired(struct hv_timer *t)
 {
 	(void)t;
-	per_cpu[this_cpu()->id].slice_over = true;
+	if (queued)
+		ask(this_cpu()->id);
 }
 
 void sched_init(void)
@@ -86,15 +93,13 @@ static struct entity *dequeue(u32 cpu)
 
 static void ask_processor(struct entity *e)
 {
-	u32 here = this_cpu()->id, bound = bound_to(e);
+	u32 bound = bound_to(e);
 	for (u32 i = 0; i < cpu_total && bound == MAX_CPUS; i++)
 		if (per_cpu[i].idle)
 			bound = i;
 	if (bound == MAX_CPUS)
 		bound = e->cpu;
-	per_cpu[bound].resched = true;
-	if (bound != here)
-		kick_cpu(bound);
+	ask(bound);
 }
 
 static void wake(struct entity *e, bool here)
@@ -124,13 +129,7 @@ void sched_wake_here(struct entity *e)
 
 /* ---- one processor ---- */
 
-bool sched_pending(struct cpu *c)
-{
-	struct sched_cpu *s = &per_cpu[c->id];
-	return s->resched || (s->slice_over && queued);
-}
-
-void sched_events(struct cpu *c)
+bool sched_events(struct cpu *c)
 {
 	u32 events = __atomic_exchange_n(&c->events, 0, __ATOMIC_SEQ_CST);
 	if (events & CPU_TIMER)
@@ -141,6 +140,7 @@ void sched_events(struct cpu *c)
 		if (count && vms[0].state == VM_RUNNING)
 			monitor_post_console(&vms[0], bytes, count);
 	}
+	return (events | c->events) & CPU_RESCHED;
 }
 
 void sched_unload(struct cpu *c)
@@ -176,7 +176,6 @@ static void take_over(struct sched_cpu *s, struct entity *e)
 
 static void begin_slice(struct sched_cpu *s)
 {
-	s->slice_over = false;
 	if (queued && s->slice.deadline == TIMER_NEVER)
 		timer_set(&s->slice, tsc_now() + SLICE_MS * host_tsc_khz);
 }
@@ -216,7 +215,7 @@ static void idle(struct sched_cpu *s)
 	}
 	s->idle = true;
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-	if (!queued && !s->resched && !c->events)
+	if (!queued && !c->events)
 		cpu_idle();
 	s->idle = false;
 }
@@ -226,8 +225,7 @@ _Noreturn void sched_loop(void)
 	struct sched_cpu *s = &per_cpu[this_cpu()->id];
 	for (;;) {
 		if (s->cpu->events)
-			sched_events(s->cpu);
-		s->resched = false;
+			(void)sched_events(s->cpu);
 		lock_take(&lock);
 		struct entity *e = dequeue(s->cpu->id);
 		lock_give(&lock);

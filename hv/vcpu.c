@@ -43,6 +43,12 @@ static bool may_run(struct vcpu *v)
 	return false;
 }
 
+/* Nothing pending anywhere, which is nearly always: one look at each source. */
+static inline bool interrupts_quiet(const struct vcpu *v, const struct vm *vm)
+{
+	return !(v->lapic.look | vm->monitor.pic | v->nmi_pending | v->g->nmi_blocked);
+}
+
 /* Entry, exit. The nested view is entered in the order that settlement relies on. */
 static enum exit_kind enter(struct cpu *c, struct vcpu *v)
 {
@@ -61,15 +67,13 @@ enum turn vcpu_turn(struct cpu *c, struct vcpu *v)
 {
 	struct vm *vm = v->entity.vm;
 	for (;;) {
-		if (FREQUENT(c->events != 0, 0))
-			sched_events(c);
-		if (FREQUENT(vm->state != VM_RUNNING, 0))
-			return TURN_SLEEP;
-		if (FREQUENT(sched_pending(c), 0))
+		if (FREQUENT(c->events != 0, 0) && sched_events(c))
 			return TURN_YIELD;
-		if (!may_run(v))
+		if (FREQUENT(vm->state != VM_RUNNING, 0) || !may_run(v))
 			return TURN_SLEEP;
-		interrupts_prepare(v);
+		v->g->want.interrupt = false;
+		if (FREQUENT(!interrupts_quiet(v, vm), 0))
+			interrupts_prepare(v);
 		enum exit_kind kind = enter(c, v);
 		v->exits[kind]++;
 		if (exit_handle(v, kind) == ACTION_SLEEP)

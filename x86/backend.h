@@ -55,6 +55,16 @@ struct event {
 	u32 error;
 };
 
+struct windows {
+	bool interrupt; /* exit as soon as an interrupt can be taken */
+	bool nmi;       /* exit when the NMI handler ends */
+};
+
+static inline bool windows_same(const struct windows *a, const struct windows *b)
+{
+	return a->interrupt == b->interrupt && a->nmi == b->nmi;
+}
+
 struct guest_cpu {
 	u64 gpr[MON_GPRS]; /* RAX and RSP are copied in at the exit and out at the entry */
 	u64 rip, rflags;
@@ -63,8 +73,7 @@ struct guest_cpu {
 	struct event event;       /* to deliver at the next entry, re-injection first */
 	bool shadow;              /* interrupt shadow */
 	bool nmi_blocked;
-	bool want_window;         /* exit as soon as an interrupt can be taken */
-	bool want_nmi_window;     /* exit when the NMI handler ends */
+	struct windows want, have; /* asked for; in force */
 	struct tag tag;
 	u8 flush;                 /* enum tag_action for the next entry */
 	/* switched by backend_load and backend_unload */

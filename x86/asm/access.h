@@ -31,14 +31,13 @@ static inline u64 copy_or_fault(void *to, const void *from, u64 bytes)
 #define ACCESS_WIDTH(bits, suffix, reg)                                                                       \
 	static inline bool load##bits##_or_fault(const u##bits *from, u##bits *value)                         \
 	{                                                                                                     \
-		bool good = true;                                                                             \
-		u##bits got = 0;                                                                              \
-		__asm__ volatile("1: mov" suffix " %[from], %[got]\n"                                         \
-				 "2:\n"                                                                       \
-				 FIXUP("3", "movb $0, %[good]", "2b") EXTABLE("1b", "3b")                     \
-				 : [got] "+" reg(got), [good] "+q"(good) : [from] "m"(*from));                \
+		u##bits got;                                                                                  \
+		__asm__ volatile goto("1: mov" suffix " %[from], %[got]\n" EXTABLE("1b", "%l[fault]")                  \
+			     : [got] "=" reg(got) : [from] "m"(*from) : : fault);                             \
 		*value = got;                                                                                 \
-		return good;                                                                                  \
+		return true;                                                                                  \
+	fault:                                                                                                \
+		return false;                                                                                 \
 	}                                                                                                     \
 	static inline bool store##bits##_or_fault(u##bits *to, u##bits value)                                 \
 	{                                                                                                     \

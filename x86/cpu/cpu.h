@@ -21,7 +21,7 @@ struct user_regs {
 enum user_exit { USER_SYSCALL = 0x100, USER_INTERRUPT = 0x101 }; /* below 0x100: exception vector */
 
 /* What interrupted a processor since it last looked. */
-enum cpu_event { CPU_TIMER = 1, CPU_KICK = 2, CPU_CONSOLE = 4 };
+enum cpu_event { CPU_TIMER = 1, CPU_KICK = 2, CPU_CONSOLE = 4, CPU_RESCHED = 8 /* hv's own */ };
 
 struct cpu {
 	struct cpu *self;    /* gs:0 */

@@ -1,8 +1,8 @@
 /*
  * timer: what time it is (TSC) and one shot at a time (TSC deadline, else the APIC timer's countdown).
  *
- * Calibration reads pairs (reference, TSC) some 10 ms apart. Each pair is the tightest of a few, so that a pause of the emulator or
- * an SMI between the two reads costs a retry, not accuracy.
+ * Calibration reads pairs (reference, TSC) some 10 ms apart, each just when the reference steps. A pair is the tightest of a few, so that
+ * a pause of the emulator or an SMI between the two reads costs a retry, not accuracy.
  */
 #include "core/bits.h"
 #include "core/check.h"
@@ -16,6 +16,7 @@
 #define PM_TIMER_MASK 0xffffffu /* 24 bits are always there */
 #define PIT_HZ 1193182ull
 #define SAMPLES 5u
+#define STEP_LOOKS 10000u
 #define WAIT_LOOKS 4000000u /* a reference that does not move is no reference */
 
 #define LVT_TSC_DEADLINE (2u << 17)
@@ -49,15 +50,17 @@ struct sample { u32 pm, apic; u64 tsc; };
 static struct sample take_sample(void)
 {
 	struct sample best = { 0, 0, 0 };
-	u64 gap = NEVER;
+	u64 gap = NEVER, before;
 	for (u32 i = 0; i < SAMPLES; i++) {
-		u64 before = rdtsc_ordered();
-		u32 pm = in32(pm_port) & PM_TIMER_MASK;
-		u32 apic = apic_read(APIC_TIMER_NOW);
-		u64 after = rdtsc_ordered();
+		u32 first = in32(pm_port), pm, looks = 0;
+		do {
+			before = rdtsc();
+			pm = in32(pm_port);
+		} while (pm == first && ++looks < STEP_LOOKS);
+		u64 after = rdtsc();
 		if (after - before < gap) {
 			gap = after - before;
-			best = (struct sample){ pm, apic, before + gap / 2 };
+			best = (struct sample){ pm & PM_TIMER_MASK, apic_read(APIC_TIMER_NOW), after };
 		}
 	}
 	return best;

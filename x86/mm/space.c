@@ -146,6 +146,7 @@ status window_write(gpa_t at, const void *from, u64 bytes)
 
 status window_load_slow(gpa_t at, u32 size, u64 *value)
 {
+	*value = 0;
 	if (!in_window(at, size))
 		return BAD_ADDRESS;
 	for (;;) {

@@ -41,11 +41,14 @@ must_use status window_write(gpa_t at, const void *from, u64 bytes);
 must_use status window_load_slow(gpa_t at, u32 size, u64 *value);
 static inline status window_load(void *context, gpa_t at, u32 size, u64 *value)
 {
+	u64 slow;
 	(void)context;
-	if (__builtin_expect(size == sizeof(u64) && at.v <= MON_WINDOW_SIZE - sizeof(u64) && !features.smap, 1) &&
+	if (__builtin_expect(size == sizeof(u64) && !(at.v >> MON_WINDOW_BITS) && !features.smap, 1) &&
 	    __builtin_expect(load64_or_fault((u64 *)(MON_WINDOW + at.v), value), 1))
 		return OK;
-	return window_load_slow(at, size, value);
+	status r = window_load_slow(at, size, &slow);
+	*value = slow;
+	return r;
 }
 must_use status window_exchange(void *context, gpa_t at, u32 size, u64 expected, u64 value);
 

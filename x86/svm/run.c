@@ -31,6 +31,8 @@ static const u8 kinds[VMEXIT_CODES] = {
 	[VMEXIT_MWAIT_ARMED] = KIND(EXIT_UNDEFINED),
 };
 
+u32 svm_clean;
+
 bool svm_open(const struct guest_cpu *g)
 {
 	return g->rflags & RFLAGS_IF && !g->shadow && !g->event.valid;
@@ -56,26 +58,26 @@ static void keep_interrupted_event(struct guest_cpu *g, u64 info)
 				   .has_error = info & EVENT_ERROR, .error = (u32)(info >> 32) };
 }
 
-static void set_window(struct vmcb *b, bool wanted)
+/* Exits as soon as the guest can take an interrupt, or has ended its NMI handler. */
+static void set_windows(struct vmcb *b, struct guest_cpu *g)
 {
-	u64 vintr = VINTR_MASKING | (wanted ? VINTR_IRQ | VINTR_IGNORE_TPR : 0);
-	if (b->virtual_interrupt == vintr)
-		return;
-	vmcb_set_virtual_interrupt(b, vintr);
-	vmcb_set_intercepts1(b, wanted ? b->intercepts1 | INTERCEPT_VINTR : b->intercepts1 & ~(u32)INTERCEPT_VINTR);
+	u32 intercepts = b->intercepts1 & ~(u32)(INTERCEPT_VINTR | INTERCEPT_IRET);
+	intercepts |= (g->want.interrupt ? INTERCEPT_VINTR : 0) | (g->want.nmi ? INTERCEPT_IRET : 0);
+	vmcb_set_intercepts1(b, intercepts);
+	vmcb_set_virtual_interrupt(b, VINTR_MASKING | (g->want.interrupt ? VINTR_IRQ | VINTR_IGNORE_TPR : 0));
+	g->have = g->want;
 }
 
-static void set_nmi_window(struct vmcb *b, bool wanted)
+static void set_event(struct vmcb *b, struct guest_cpu *g)
 {
-	u32 intercepts = wanted ? b->intercepts1 | INTERCEPT_IRET : b->intercepts1 & ~(u32)INTERCEPT_IRET;
-	if (b->intercepts1 != intercepts)
-		vmcb_set_intercepts1(b, intercepts);
+	b->event_injection = encode_event(&g->event);
+	g->nmi_blocked |= g->event.type == EVENT_OF_NMI;
+	g->event.valid = false;
 }
 
-static void enter_flush(struct vmcb *b, struct guest_cpu *g)
+static void set_tag(struct vmcb *b, const struct guest_cpu *g)
 {
-	if (b->asid != g->tag.number)
-		vmcb_set_asid(b, g->tag.number);
+	vmcb_set_asid(b, g->tag.number);
 	b->tlb_control = g->flush == TAG_WRAP ? TLB_FLUSH_ALL : g->flush == TAG_FLUSH ? TLB_FLUSH_ASID : TLB_KEEP;
 }
 
@@ -132,25 +134,24 @@ enum exit_kind svm_run(struct cpu *c, struct guest_cpu *g)
 	b->rflags = g->rflags;
 	b->interrupt_shadow = g->shadow;
 	b->event_injection = 0;
-	if (g->event.valid) {
-		b->event_injection = encode_event(&g->event);
-		g->nmi_blocked |= g->event.type == EVENT_OF_NMI;
-		g->event.valid = false;
-	}
-	set_window(b, g->want_window);
-	set_nmi_window(b, g->want_nmi_window);
-	enter_flush(b, g);
+	if (__builtin_expect(g->event.valid, 0))
+		set_event(b, g);
+	if (__builtin_expect(!windows_same(&g->want, &g->have), 0))
+		set_windows(b, g);
+	if (__builtin_expect(g->flush != TAG_KEEP, 0))
+		set_tag(b, g);
 
 	svm_switch(g->gpr, g->area_hpa.v, c->host_vmcb.v);
 
-	b->clean = features.clean_bits ? CLEAN_ALL : 0;
+	b->tlb_control = TLB_KEEP;
+	b->clean = svm_clean;
 	g->gpr[MON_RAX] = b->rax;
 	g->gpr[MON_RSP] = b->rsp;
 	g->rip = b->rip;
 	g->rflags = b->rflags;
 	g->shadow = b->interrupt_shadow & 1;
 	g->next_rip = features.nrip ? b->next_rip : 0;
-	if (b->exit_int_info & EVENT_VALID)
+	if (__builtin_expect(b->exit_int_info & EVENT_VALID, 0))
 		keep_interrupted_event(g, b->exit_int_info);
 	return classify(g, b);
 }

@@ -67,7 +67,8 @@ void svm_init_state(struct guest_cpu *g, hpa_t nested_root)
 	g->gpr[MON_RDX] = cpuid(1, 0).eax; /* the processor's signature */
 	g->rip = RESET_IP;
 	g->rflags = RFLAGS_ONE;
-	g->event.valid = g->shadow = g->nmi_blocked = g->want_window = g->want_nmi_window = false;
+	g->event.valid = g->shadow = g->nmi_blocked = false;
+	g->want = g->have = (struct windows){ .interrupt = false };
 	g->tag.generation = 0;
 }
 

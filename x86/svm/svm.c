@@ -23,8 +23,10 @@ static const char *svm_missing(void)
 
 static void svm_cpu_start(struct cpu *c)
 {
-	if (c->id == 0)
+	if (c->id == 0) {
 		svm_permissions_init();
+		svm_clean = features.clean_bits ? CLEAN_ALL : 0;
+	}
 	wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_SVME);
 	wrmsr(MSR_VM_HSAVE_PA, c->host_save.v);
 	vmsave(c->host_vmcb.v);

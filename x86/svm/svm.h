@@ -17,6 +17,7 @@ void svm_permissions_init(void);
 
 /* run.c */
 enum exit_kind svm_run(struct cpu *c, struct guest_cpu *g);
+extern u32 svm_clean; /* clean bits after an exit: all, or none where the processor has none */
 bool svm_open(const struct guest_cpu *g);
 
 /* state.c */
