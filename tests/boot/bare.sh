@@ -54,5 +54,6 @@ expect "a disc" 0 "" tools/make-iso "$scratch/bare.iso" "$images/bare.elf" "mem=
 expect "GRUB in QEMU" 0 "$all_good" bash -c "timeout 60 qemu-system-x86_64 -accel tcg -m 256 -cdrom '$scratch/bare.iso' -cpu max,+svm -smp 2 -nodefaults \
 	-display none -monitor none -no-reboot -serial null -serial file:'$scratch/log'; s=\$?; cat '$scratch/log'; exit \$s"
 expect "Bochs, ryzen, 2 processors" 0 "$all_good" bochs_bare ryzen 2
+expect "Bochs, an Intel with x2APIC and TSC deadline" 0 "$all_good" bochs_bare corei7_haswell_4770 2
 expect "Bochs, phenom_8650_toliman" 0 "$all_good" bochs_bare phenom_8650_toliman 1
 finish
