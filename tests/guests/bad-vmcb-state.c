@@ -1,6 +1,6 @@
 /*
  * bad-vmcb-state: a guest makes, by instructions that it may execute, every state that an entry into it could stumble over,
- * and takes an exit in each: the machine goes on, or the processor says #GP.
+ * and takes an exit in each: the machine goes on, or the processor says #GP. (What a processor refuses and TCG takes is in bad-cr0.c.)
  */
 #include "lib/guest.h"
 
@@ -29,14 +29,14 @@ static void with(void (*load)(void *), word v)
 
 static void control_registers(void)
 {
-	enum { PAE = 5, LA57 = 12, SMEP = 20, SMAP = 21 };
+	enum { PAE = 5, LA57 = 12, SMEP = 20, SMAP = 21, NW = 29 };
 	/* TCG never comes back from a bit of CR4 that it does not have. */
 	word cr0 = read_cr0(), cr4 = read_cr4(), cr4_tried = on_tcg() ? 0x5207df : ~0ul;
-	unsigned tried = 4;
+	unsigned tried = 2;
 
 	for (unsigned bit = 0; bit < 64; bit++) {
 		/* PE and PG, PAE and LA57 are the ground this stands on; with SMEP and SMAP its user pages would be out of reach. */
-		if (bit != 0 && bit != 31) {
+		if (bit != 0 && bit < NW) {
 			with(load_cr0, cr0 ^ 1ul << bit);
 			write_cr0(cr0);
 			tried++;
@@ -47,10 +47,10 @@ static void control_registers(void)
 			tried++;
 		}
 	}
-	for (unsigned caches = 0; caches < 4; caches++) {
-		with(load_cr0, (cr0 & ~(word)(CR0_NW | CR0_CD)) | (word)caches << 29);
-		write_cr0(cr0);
-	}
+	with(load_cr0, cr0 | CR0_CD);
+	write_cr0(cr0);
+	with(load_cr0, cr0 | CR0_CD | CR0_NW);
+	write_cr0(cr0);
 	check_equal("each bit of CR0 and CR4, with an exit", survived + refused, tried);
 	check_equal("CR0 is as it was", read_cr0(), cr0);
 	check_equal("CR4 is as it was", read_cr4(), cr4);

@@ -4,7 +4,7 @@
  */
 #include "lib/guest.h"
 
-enum { VECTOR = V_FREE, XMM = 16, X87_BYTES = 80, MXCSR_DEFAULT = 0x1f80, CONTROL_DEFAULT = 0x37f };
+enum { VECTOR = V_FREE, XMM = 16, X87_BYTES = 80, MXCSR_DEFAULT = 0x1f80, CONTROL_DEFAULT = 0x37f, PERIOD = 3000000 };
 enum { XCR0_X87 = 1, XCR0_SSE = 2, XCR0_AVX = 4 };
 
 struct fx {
@@ -108,7 +108,7 @@ static void kept(void)
 	lapic_write(APIC_TIMER, LVT_PERIODIC | VECTOR);
 	load_pattern(77);
 	fxsave(&before);
-	lapic_write(APIC_TIMER_COUNT, 200000);
+	lapic_write(APIC_TIMER_COUNT, PERIOD);
 	irqs_on();
 	for (u64 until = rdtsc() + tsc_per_ms() * 50; rdtsc() < until || ticks < 3;)
 		__asm__ volatile("hlt");
@@ -194,7 +194,7 @@ static void avx(void)
 	__asm__ volatile(EACH_YMM(STORE) : : "r"(ymm_out) : "memory");
 	check("AVX over exits", same(ymm_in, ymm_out, sizeof ymm_in));
 	ticks = 0;
-	lapic_write(APIC_TIMER_COUNT, 200000);
+	lapic_write(APIC_TIMER_COUNT, PERIOD);
 	irqs_on();
 	while (ticks < 5)
 		__asm__ volatile("hlt");

@@ -77,7 +77,8 @@ static void halts(void)
 	ticks = 0;
 	for (unsigned i = 0; i < 5; i++)
 		wait_irq();
-	check("HLT wakes for each of 5 ticks", ticks == 5);
+	/* More than 5 where ticks that were late are made up for. */
+	check("HLT wakes for each of 5 ticks", ticks >= 5);
 	__asm__ volatile("sti\nhlt\n.globl after_halt\nafter_halt: cli" : : : "memory");
 	check_equal("the tick that ends HLT came behind it", seen_ip, (word)after_halt);
 	pic_mask(0xffff);
@@ -280,7 +281,9 @@ static void nmi(void)
 	send_nmi();
 	check("an NMI to oneself comes with IF clear", wait_change(&nmis, 0, 100));
 	send_nmi();
-	check("an NMI inside an NMI comes after its IRET", (wait_change(&nmis, 2, 100), nmis == 3) && deepest == 1);
+	wait_change(&nmis, 2, 100);
+	if (!check("an NMI inside an NMI comes after its IRET", nmis == 3 && deepest == 1))
+		say("  %u came, %u deep\n", nmis, deepest);
 	handlers[V_NMI] = NULL;
 }
 
