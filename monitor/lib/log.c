@@ -37,6 +37,25 @@ static void put_text(struct line *l, const char *s)
 		put(l, *s++);
 }
 
+static void put_formatted(struct line *l, const char *format, va_list list)
+{
+	for (const char *p = format; *p != '\0'; p++) {
+		bool is_long = p[0] == '%' && p[1] == 'l';
+
+		if (*p != '%') {
+			put(l, *p);
+			continue;
+		}
+		p += is_long ? 2 : 1;
+		if (*p == 's')
+			put_text(l, va_arg(list, const char *));
+		else if (*p == 'u' || *p == 'x')
+			put_number(l, is_long ? va_arg(list, u64) : va_arg(list, u32), *p == 'u' ? 10 : 16);
+		else
+			put(l, *p);
+	}
+}
+
 void log_line(const char *format, ...)
 {
 	struct mon_comm *comm = ring0_comm();
@@ -44,21 +63,7 @@ void log_line(const char *format, ...)
 	va_list list;
 
 	va_start(list, format);
-	for (const char *p = format; *p != '\0'; p++) {
-		bool is_long = p[0] == '%' && p[1] == 'l';
-
-		if (*p != '%') {
-			put(&l, *p);
-			continue;
-		}
-		p += is_long ? 2 : 1;
-		if (*p == 's')
-			put_text(&l, va_arg(list, const char *));
-		else if (*p == 'u' || *p == 'x')
-			put_number(&l, is_long ? va_arg(list, u64) : va_arg(list, u32), *p == 'u' ? 10 : 16);
-		else
-			put(&l, *p);
-	}
+	put_formatted(&l, format, list);
 	va_end(list);
 	ring0_log(l.length);
 }

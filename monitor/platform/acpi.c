@@ -245,10 +245,11 @@ static u64 write_madt(struct writer *w, u32 vcpus)
 			 OVERRIDES * sizeof(struct madt_override) + sizeof(struct madt_nmi));
 	u64 address;
 	struct madt *m = reserve(w, size, &address);
-	u8 *at = (u8 *)m + sizeof(*m);
+	u8 *at;
 
 	if (m == NULL)
 		return 0;
+	at = (u8 *)m + sizeof(*m);
 	m->local_apic = (u32)MON_LAPIC;
 	m->flags = MADT_PCAT_COMPAT;
 	for (u32 i = 0; i < vcpus; i++, at += sizeof(struct madt_local_apic))
