@@ -2,7 +2,7 @@
 GUESTS_DIR := tests/guests
 GUESTS_OUT := build/guests
 GUESTS_64 := $(filter-out $(GUESTS_32),$(patsubst $(GUESTS_DIR)/%.c,%,$(wildcard $(GUESTS_DIR)/*.c)))
-GUESTS_32 := paging32 pagingpae realmode
+GUESTS_32 := paging32 pagingpae realmode exceptions32
 GUESTS_ELF := $(patsubst $(GUESTS_DIR)/%.c,$(GUESTS_OUT)/%.elf,$(wildcard $(GUESTS_DIR)/*.c)) \
 	$(GUESTS_OUT)/hello-pvh.elf $(GUESTS_OUT)/hello-mb64.elf
 

@@ -1,0 +1,217 @@
+/*
+ * smp: the other processors that the MADT names start by INIT and SIPI, in real mode where they are told to; they count together
+ * exactly, take IPIs, and drop translations when asked. With one processor there is nothing to do, and that is right too.
+ */
+#include "lib/guest.h"
+
+enum {
+	TRAMPOLINE = 0x8000, AP_STACK = 8192, APS = 7, COUNT = 20000, IPI = V_FREE, SHOOT = V_FREE + 1, IPIS = 50, SHOTS = 20, PATIENCE_MS = 2000,
+};
+#define WINDOW 0x200000000ull
+#define RIGHTS (PTE_P | PTE_W | PTE_U)
+
+enum job { JOB_NONE, JOB_COUNT, JOB_HALT, JOB_WATCH };
+
+static u8 stacks[APS][AP_STACK] __attribute__((aligned(16)));
+extern char ap_begin[], ap_end[];
+u32 ap_stack;
+void ap_main(void);
+
+static volatile u32 started, done, counter, plain, ipis, shots, stale, job, turn;
+static volatile u32 ids[APS + 1];
+static unsigned others;
+
+__asm__(".text\n.code16\n"
+        "ap_begin:\n	cli\n	xorw %ax, %ax\n	movw %ax, %ds\n"
+        "	lgdtl 0x8000 + ap_gdt - ap_begin\n"
+        "	movl %cr0, %eax\n	orb $1, %al\n	movl %eax, %cr0\n"
+        "	ljmpl $0x18, $ap_32\n"
+        "	.align 4\n"
+        "ap_gdt: .word 0x77\n	.long gdt\n"
+        "ap_end:\n"
+        ".code32\n"
+        "ap_32:	movl $0x10, %eax\n	movl %eax, %ds\n	movl %eax, %es\n	movl %eax, %ss\n"
+        "	movl ap_stack, %esp\n	call enter_long\n	ljmp $0x08, $ap_64\n"
+        ".code64\n"
+        "ap_64:	xorl %ebp, %ebp\n	call ap_main\n"
+        "1:	cli\n	hlt\n	jmp 1b\n");
+
+static void add(volatile u32 *to, u32 n) { __atomic_fetch_add(to, n, __ATOMIC_SEQ_CST); }
+static u32 own_id(void) { return lapic_x2() ? lapic_read(APIC_ID) : lapic_read(APIC_ID) >> 24; }
+
+static void count(void)
+{
+	for (unsigned i = 0; i < COUNT; i++) {
+		add(&counter, 1);
+		/* A ticket lock by exchange around a plain counter. */
+		while (__atomic_exchange_n(&turn, 1, __ATOMIC_ACQUIRE))
+			relax();
+		plain++;
+		__atomic_store_n(&turn, 0, __ATOMIC_RELEASE);
+	}
+}
+
+/* Reads the window until the job is over; its translation is dropped only when the shoot-down asks. */
+static void watch(void)
+{
+	irqs_on();
+	while (job == JOB_WATCH)
+		(void)*(volatile u32 *)WINDOW;
+	irqs_off();
+}
+
+void ap_main(void)
+{
+	u32 last = JOB_NONE;
+
+	traps_load();
+	lapic_enable();
+	ids[started] = own_id();
+	add(&started, 1);
+	for (;;) {
+		if (job == last) {
+			relax();
+			continue;
+		}
+		last = job;
+		if (last == JOB_COUNT)
+			count();
+		if (last == JOB_HALT)
+			while (job == JOB_HALT)
+				wait_irq();
+		if (last == JOB_WATCH)
+			watch();
+		if (last != JOB_NONE)
+			add(&done, 1);
+	}
+}
+
+static void on_ipi(struct regs *r)
+{
+	(void)r;
+	add(&ipis, 1);
+	lapic_eoi();
+}
+
+static volatile u32 wanted;
+
+static void on_shoot(struct regs *r)
+{
+	(void)r;
+	invlpg((void *)WINDOW);
+	if (*(volatile u32 *)WINDOW != wanted)
+		add(&stale, 1);
+	add(&shots, 1);
+	lapic_eoi();
+}
+
+static bool reaches(const volatile u32 *what, u32 n)
+{
+	u64 until = rdtsc() + tsc_per_ms() * PATIENCE_MS;
+
+	while (*what < n)
+		if (rdtsc() > until)
+			return false;
+	return true;
+}
+
+static void start(u32 id)
+{
+	u32 before = started;
+
+	ap_stack = (u32)(word)stacks[before] + AP_STACK;
+	lapic_icr(id, ICR_INIT | ICR_LEVEL);
+	delay_us(10000);
+	for (unsigned i = 0; i < 2 && started == before; i++) {
+		lapic_icr(id, ICR_STARTUP | TRAMPOLINE >> 12);
+		for (unsigned wait = 0; wait < 100 && started == before; wait++)
+			delay_us(1000);
+	}
+}
+
+static void together(void)
+{
+	u32 all = (others + 1) * COUNT;
+
+	done = 0;
+	job = JOB_COUNT;
+	count();
+	check("all come to the end of counting", reaches(&done, others));
+	check_equal("LOCK XADD loses nothing", counter, all);
+	check_equal("nor does a lock by XCHG", plain, all);
+}
+
+static void interrupt(void)
+{
+	bool each = true;
+
+	handlers[IPI] = on_ipi;
+	done = 0;
+	job = JOB_HALT;
+	for (unsigned i = 0; i < IPIS; i++)
+		for (unsigned k = 0; k < others; k++) {
+			u32 before = ipis;
+			lapic_icr(ids[k], IPI);
+			each = each && reaches(&ipis, before + 1);
+		}
+	check("every IPI to a halted processor arrives", each && ipis == IPIS * others);
+	lapic_icr(0, ICR_OTHERS | IPI);
+	check("one to all others too", reaches(&ipis, (IPIS + 1) * others));
+	job = JOB_NONE;
+	lapic_icr(0, ICR_OTHERS | IPI);
+	check("they leave their halt", reaches(&done, others));
+}
+
+static void shoot_down(void)
+{
+	volatile u32 *page[2] = { page_alloc(), page_alloc() };
+	bool each = true;
+
+	*page[0] = 0;
+	map(WINDOW, (word)page[0], RIGHTS, 1);
+	handlers[SHOOT] = on_shoot;
+	done = 0;
+	job = JOB_WATCH;
+	for (unsigned i = 1; i <= SHOTS; i++) {
+		volatile u32 *next = page[i & 1];
+		*next = i;
+		wanted = i;
+		map(WINDOW, (word)next, RIGHTS, 1);
+		lapic_icr(0, ICR_OTHERS | SHOOT);
+		each = each && reaches(&shots, i * others);
+	}
+	check("every shoot-down is answered", each);
+	check_equal("and nobody reads the old page after it", stale, 0);
+	job = JOB_NONE;
+	check("the watchers come back", reaches(&done, others));
+}
+
+GUEST(smp)
+{
+	const struct platform *p = platform();
+	u32 self;
+	bool right = true;
+
+	lapic_enable();
+	tsc_per_ms();
+	self = own_id();
+	check("the MADT names this processor", p->processors >= 1);
+	copy((void *)(word)TRAMPOLINE, ap_begin, (size_t)(ap_end - ap_begin));
+	for (unsigned i = 0; i < p->processors && others < APS; i++) {
+		if (p->apic_id[i] == self)
+			continue;
+		start(p->apic_id[i]);
+		right = right && started == others + 1 && ids[others] == p->apic_id[i];
+		others++;
+	}
+	say("# %u other processors, %u started\n", others, started);
+	if (!others) {
+		skip("the others", "there are none");
+		return;
+	}
+	if (!check("each starts, and knows its name", right))
+		return;
+	together();
+	interrupt();
+	shoot_down();
+}
