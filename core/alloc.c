@@ -164,13 +164,12 @@ static struct alloc_block *first_of(const struct alloc *a, const u8 *order, u32 
 
 static hfn_t first_bit(const struct alloc *a, const struct alloc_block *b, const u64 *yes, const u64 *no)
 {
-	for (u32 w = 0; w < BLOCK_WORDS; w++) {
+	for (u32 w = 0;; w++) {
+		CHECK(w < BLOCK_WORDS); /* else the block is in the wrong list */
 		u64 bits = no ? yes[w] & ~no[w] : yes[w];
 		if (bits)
 			return hfn_add(block_first(a, b), w * WORD_BITS + (u32)__builtin_ctzll(bits));
 	}
-	CHECK(false && "a block in the wrong list");
-	return HFN_NONE;
 }
 
 /* Frames in hand (SCRUBBING, in no map) become clean. */

@@ -321,6 +321,7 @@ struct visit {
 
 static bool visit_node(const struct visit *v, hfn_t node, u8 level, u64 base)
 {
+	CHECK(level > 0);
 	if (v->node && !v->node(v->context, node))
 		return false;
 	for (u32 i = 0; i < ENTRIES; i++) {

@@ -1,5 +1,5 @@
 /*
- * step: RFLAGS.TF set just before the call and cleared by the handler after it.
+ * step: RFLAGS.TF, set by the handler of a signal that we send ourselves, cleared by the first trap after the end.
  */
 #define _GNU_SOURCE
 #include "sim/step.h"
@@ -16,7 +16,7 @@ static struct {
 	void *context;
 	u64 n;
 	const u8 *next, *last;
-	volatile bool over;
+	volatile bool begins, over;
 } stepping;
 
 static void trapped(int signal, siginfo_t *info, void *context)
@@ -24,15 +24,16 @@ static void trapped(int signal, siginfo_t *info, void *context)
 	(void)signal;
 	(void)info;
 	ucontext_t *at = context;
+	greg_t *flags = &at->uc_mcontext.gregs[REG_EFL];
+	if (stepping.begins) {
+		stepping.begins = false;
+		*flags |= TRAP_FLAG;
+		return;
+	}
 	stepping.last = stepping.next;
 	stepping.next = (const u8 *)at->uc_mcontext.gregs[REG_RIP];
 	if (stepping.over || !stepping.look(stepping.context, stepping.n++))
-		at->uc_mcontext.gregs[REG_EFL] &= ~(greg_t)TRAP_FLAG;
-}
-
-static void trap_flag_on(void)
-{
-	__asm__ volatile("pushfq\n\torq %0, (%%rsp)\n\tpopfq" : : "i"(TRAP_FLAG) : "memory", "cc");
+		*flags &= ~(greg_t)TRAP_FLAG;
 }
 
 u64 step_through(void (*f)(void *argument), void *argument, bool (*look)(void *context, u64 n), void *context)
@@ -44,10 +45,10 @@ u64 step_through(void (*f)(void *argument), void *argument, bool (*look)(void *c
 	stepping.n = 0;
 	stepping.next = stepping.last = NULL;
 	stepping.over = false;
-	trap_flag_on();
+	stepping.begins = true;
+	raise(SIGTRAP);
 	f(argument);
 	stepping.over = true; /* the next trap clears the flag */
-	__asm__ volatile("nop");
 	sigaction(SIGTRAP, &before, NULL);
 	return stepping.n;
 }
