@@ -231,17 +231,14 @@ enum step emulate_push(struct emulation *e, u32 what)
 enum step emulate_pop(struct emulation *e, u32 what)
 {
 	u32 size = e->insn.operand_width / 8u;
-	u64 value, rsp = e->gpr[MON_RSP];
+	u64 value;
 	enum step step = memory_read(e, ZYDIS_REGISTER_SS, stack_at(e, 0), size, &value);
 
 	(void)what;
 	if (step != STEP_OK)
 		return step;
 	stack_set(e, stack_at(e, size));
-	step = operand_write(e, first(e), value);
-	if (step != STEP_OK)
-		e->gpr[MON_RSP] = rsp;
-	return step;
+	return operand_write(e, first(e), value); /* a fault commits nothing, RSP neither */
 }
 
 /* ---- conditions: the low four bits of the opcode ---- */
