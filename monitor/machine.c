@@ -379,6 +379,8 @@ void machine_timer(struct machine *m)
 
 void machine_end(struct machine *m, enum mon_end how, u32 code)
 {
+	if (m->ended)
+		return;
 	console_flush(&m->console);
 	m->ended = true;
 	ring0_end(how, code);

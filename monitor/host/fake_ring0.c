@@ -8,6 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define PAGE_FAULT 14u
+#define PAGE_FAULT_ERROR 4ull
+
 struct fake_ring0 fake;
 
 void fake_reset(u64 memory)
@@ -96,6 +99,10 @@ static u64 access(u64 gva, u32 length, bool write)
 	struct guest_memory m;
 	u8 *at;
 
+	if (fake.gva_fault_at != 0 && gva <= fake.gva_fault_at && fake.gva_fault_at < gva + length) {
+		fake.comm.vcpu.cr2 = fake.gva_fault_at;
+		return MON_ACCESS_FAULT | PAGE_FAULT_ERROR << 8 | PAGE_FAULT;
+	}
 	guest_memory_init(&m, fake.window, fake.info.memory);
 	at = guest_ptr(&m, gva, length);
 	if (at == NULL)

@@ -22,6 +22,7 @@ struct fake_ring0 {
 	u8 *window;
 	u64 tsc;
 	const u8 *module[MON_MAX_MODULES];
+	u64 gva_fault_at; /* not 0: an access to this linear address is a page fault with error 4 */
 	u32 next_kind; /* answer of ring0_next(), once */
 	/* what it asked for */
 	enum fake_answer answer;

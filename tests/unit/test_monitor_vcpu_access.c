@@ -1,0 +1,149 @@
+/*
+ * test_monitor_vcpu_access: EMULATE entries from the bytes to the answer: the emulator between ring 0's calls and the devices.
+ */
+#include "monitor/host/fake_ring0.h"
+#include "monitor/machine.h"
+#include "monitor/platform/ports.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+#include <cmocka.h>
+
+#define MEMORY (4u << 20)
+#define CODE 0x1000u
+#define DATA 0x2000u
+#define CODE_64 0x0a9bu /* long mode code segment */
+#define VECTOR_UD 6
+#define VECTOR_PF 14
+
+static struct machine machine;
+static struct mon_vcpu cpu;
+
+static int setup(void **state)
+{
+	const struct mon_segment flat = { 0x10, 0xc93, ~0u, 0 };
+
+	(void)state;
+	fake_reset(MEMORY);
+	machine_init(&machine, &fake.info);
+	cpu = (struct mon_vcpu){
+		.rip = CODE,
+		.rflags = 2,
+		.cr0 = 0x80000011,
+		.cr4 = 0x20,
+		.efer = 0x500,
+		.cs = { 0x08, CODE_64, ~0u, 0 },
+		.ds = flat, .es = flat, .ss = flat, .fs = flat, .gs = flat,
+	};
+	return 0;
+}
+
+static void emulate(const char *bytes, u32 length)
+{
+	fake.comm.entry = (struct mon_entry){ .kind = MON_ENTRY_EMULATE };
+	fake.comm.entry.emulate.length = length;
+	memcpy(fake.comm.entry.emulate.bytes, bytes, length);
+	memcpy(fake.window + CODE, bytes, length);
+	fake.comm.vcpu = cpu;
+	fake.vcpu_set = false;
+	fake_enter(&machine);
+	if (fake.vcpu_set)
+		cpu = fake.vcpu;
+}
+
+static void string_output(void **state)
+{
+	(void)state;
+	memcpy(fake.window + DATA, "hello\n", 6);
+	cpu.gpr[MON_RSI] = DATA;
+	cpu.gpr[MON_RCX] = 6;
+	cpu.gpr[MON_RDX] = PORT_DEBUG;
+	emulate("\xf3\x6e", 2); /* rep outsb */
+	assert_int_equal(fake.answer, FAKE_EMULATED);
+	assert_string_equal(fake.console, "hello\n");
+	assert_int_equal(cpu.gpr[MON_RCX], 0);
+	assert_int_equal(cpu.gpr[MON_RSI], DATA + 6);
+	assert_int_equal(cpu.rip, CODE + 2);
+}
+
+static void string_input(void **state)
+{
+	(void)state;
+	cpu.gpr[MON_RDI] = DATA;
+	cpu.gpr[MON_RCX] = 3;
+	cpu.gpr[MON_RDX] = PORT_DEBUG;
+	emulate("\xf3\x6c", 2); /* rep insb */
+	assert_int_equal(fake.answer, FAKE_EMULATED);
+	assert_memory_equal(fake.window + DATA, "\xe9\xe9\xe9\0", 4);
+}
+
+static void memory_of_a_device(void **state)
+{
+	(void)state;
+	cpu.gpr[MON_RDI] = MON_IOAPIC;
+	cpu.gpr[MON_RAX] = 0x1;
+	emulate("\x09\x07", 2); /* or [rdi], eax: a read and a write */
+	assert_int_equal(fake.answer, FAKE_EMULATED);
+	assert_int_equal(machine.interrupts.ioapic.select, 1);
+	assert_int_equal(cpu.rip, CODE + 2);
+	cpu.rip = CODE;
+	cpu.gpr[MON_RSI] = MON_IOAPIC + 0x10;
+	cpu.gpr[MON_RDI] = DATA;
+	emulate("\xa5", 1); /* movsd from the device to memory */
+	assert_int_equal(fake.answer, FAKE_EMULATED);
+	assert_memory_equal(fake.window + DATA, "\x20\x00\x17\x00", 4);
+}
+
+static void an_end_is_not_answered(void **state)
+{
+	(void)state;
+	fake.window[DATA] = 9;
+	cpu.gpr[MON_RSI] = DATA;
+	cpu.gpr[MON_RCX] = 2;
+	cpu.gpr[MON_RDX] = PORT_TEST_EXIT;
+	emulate("\xf3\x6e", 2);
+	assert_true(fake.ended);
+	assert_int_equal(fake.end_code, 9);
+	assert_int_equal(fake.answer, FAKE_NOTHING);
+}
+
+static void what_is_unknown_is_undefined(void **state)
+{
+	(void)state;
+	emulate("\x0f\x0b", 2); /* ud2 */
+	assert_int_equal(fake.answer, FAKE_FAULTED);
+	assert_int_equal(fake.fault_vector, VECTOR_UD);
+	assert_int_equal(fake.fault_error & MON_HAS_ERROR, 0);
+}
+
+/* ring 0 answers with a page fault: it is delivered with its address, and what was done of a REP stays. */
+static void a_fault_is_delivered(void **state)
+{
+	(void)state;
+	fake.gva_fault_at = DATA + 2;
+	cpu.gpr[MON_RSI] = DATA;
+	cpu.gpr[MON_RCX] = 6;
+	cpu.gpr[MON_RDX] = PORT_DEBUG;
+	emulate("\xf3\x6e", 2);
+	assert_int_equal(fake.answer, FAKE_FAULTED);
+	assert_int_equal(fake.fault_vector, VECTOR_PF);
+	assert_int_equal(fake.fault_error, MON_HAS_ERROR | 4);
+	assert_int_equal(fake.fault_cr2, DATA + 2);
+	assert_int_equal(cpu.gpr[MON_RCX], 4);
+	assert_int_equal(cpu.rip, CODE);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup(string_output, setup),
+		cmocka_unit_test_setup(string_input, setup),
+		cmocka_unit_test_setup(memory_of_a_device, setup),
+		cmocka_unit_test_setup(an_end_is_not_answered, setup),
+		cmocka_unit_test_setup(what_is_unknown_is_undefined, setup),
+		cmocka_unit_test_setup(a_fault_is_delivered, setup),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
