@@ -20,7 +20,8 @@
 
 #define GPTE_RESERVED_1G BITS(29, 13)
 #define GPTE_ADDRESS_32  BITS(31, 12)
-#define GPDPTE_RESERVED  (BITS(2, 1) | BITS(8, 5) | BITS(63, 52)) /* PAE, table 4-8 */
+/* PAE, table 4-8, where bit 5 is reserved as well: QEMU's MMU sets it as if it were A, so it is let through. */
+#define GPDPTE_RESERVED  (BITS(2, 1) | BITS(8, 6) | BITS(63, 52))
 #define GCR3_PAE         BITS(31, 5)
 #define G4M_SHIFT        22
 #define G4M_HIGH_SHIFT   (32 - 13) /* PSE-36: bits 20..13 hold address bits 39..32 */

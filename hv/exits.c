@@ -132,6 +132,17 @@ static enum action lapic_access(struct vcpu *v, gpa_t at)
 	return ACTION_RESUME;
 }
 
+/* Is the fault at the start of a page the second half of an access that began in the page before? */
+static bool began_before(struct vcpu *v, const struct insn *i, gpa_t at)
+{
+	struct mon_vcpu s;
+	if (at.v & PAGE_MASK)
+		return false;
+	backend->get(v->g, &s);
+	const struct mon_segment *segments[] = { &s.es, &s.cs, &s.ss, &s.ds, &s.fs, &s.gs };
+	return (segments[i->segment]->base + insn_offset(i, s.gpr, s.rip)) & PAGE_MASK;
+}
+
 /* An access to what is no RAM: reads all ones, writes go nowhere, unless a device is there. The monitor does both. */
 static enum action device_access(struct vcpu *v, gpa_t at, bool write)
 {
@@ -147,7 +158,7 @@ static enum action device_access(struct vcpu *v, gpa_t at, bool write)
 		return ACTION_SLEEP;
 	}
 	status r = instruction_decode(v, &i);
-	if (r == OK && is_plain_move(&i) && (at.v & PAGE_MASK) + i.memory_size <= PAGE_SIZE) {
+	if (r == OK && is_plain_move(&i) && (at.v & PAGE_MASK) + i.memory_size <= PAGE_SIZE && !began_before(v, &i, at)) {
 		v->p->exit = (struct mon_entry){ .kind = MON_ENTRY_MMIO, .vcpu = v->id };
 		v->p->exit.mmio.address = at.v;
 		v->p->exit.mmio.size = i.memory_size;
@@ -316,6 +327,8 @@ static enum action exit_hypercall(struct vcpu *v)
 static enum action exit_exception(struct vcpu *v)
 {
 	const struct exit_info *x = &v->g->exit;
+	if (x->exception.vector == VECTOR_DB && interrupts_stepped(v))
+		return ACTION_RESUME;
 	inject(v, x->exception.vector, x->exception.has_error, x->exception.error);
 	return ACTION_RESUME;
 }

@@ -96,6 +96,7 @@ struct vcpu {
 	u8 sipi_vector;
 	bool nmi_pending;
 	u64 iret_rip;              /* an IRET out of the NMI handler is about to run here; 0: none */
+	bool iret_step;            /* ... and is being single-stepped */
 	struct hv_timer timer;     /* the local APIC's */
 	u64 timer_for;             /* guest TSC that it is armed for */
 	u64 clock_page;            /* KVM_SYSTEM_TIME as written */
@@ -195,6 +196,7 @@ const char *exit_name(enum exit_kind kind);
 void exit_finish_load(struct vcpu *v, const struct insn *i, u64 value);
 
 /* instruction.c */
+#define DR6_BS BIT(14)
 void inject(struct vcpu *v, u8 vector, bool has_error, u32 error);
 void inject_gp(struct vcpu *v);
 void inject_ud(struct vcpu *v);
@@ -221,6 +223,7 @@ void interrupt_message(struct vm *vm, struct vcpu *sender, const struct lapic_me
 /* Puts what can be delivered into the next entry, or asks for a window. */
 void interrupts_prepare(struct vcpu *v);
 bool interrupts_wake(struct vcpu *v); /* would a halted vCPU go on? */
+bool interrupts_stepped(struct vcpu *v);
 void interrupts_requests(struct vcpu *v, u32 requests);
 
 /* clock.c */

@@ -11,7 +11,6 @@
 #include "x86/decode.h"
 
 #define CANONICAL_SHIFT_4 16
-#define DR6_BS BIT(14)
 #define HALF_CANONICAL 0xffffffffull
 
 static const struct gwalk_memory memory = { .read = window_load, .exchange = window_exchange };

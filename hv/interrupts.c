@@ -8,7 +8,7 @@
 #include "hv/hv.h"
 #include "x86/cpu/regs.h"
 
-#define NMI_POLL_TICKS 20000ull /* an IRET out of the NMI handler has run by then */
+#define DR6_BREAKPOINTS 0xfull
 
 static void request(struct vcpu *v, u32 what)
 {
@@ -121,14 +121,36 @@ static void end_nmi(struct vcpu *v)
 	}
 }
 
+/* An NMI waits behind an IRET that has not been executed: single-step it. IRET loads RFLAGS, so TF does not outlive it. */
+static void step_iret(struct vcpu *v)
+{
+	if (v->iret_step || v->g->rflags & RFLAGS_TF)
+		return;
+	v->iret_step = true;
+	v->g->rflags |= RFLAGS_TF;
+}
+
+/* The #DB of that step is ours. false: it is the guest's. */
+bool interrupts_stepped(struct vcpu *v)
+{
+	u64 dr6 = backend->read_dr(v->g, 6);
+	if (!v->iret_step || !(dr6 & DR6_BS))
+		return false;
+	v->iret_step = false;
+	backend->write_dr(v->g, 6, dr6 & ~DR6_BS);
+	return !(dr6 & DR6_BREAKPOINTS);
+}
+
 static void prepare_nmi(struct vcpu *v)
 {
 	struct guest_cpu *g = v->g;
 	end_nmi(v);
 	g->want.nmi = g->nmi_blocked && !v->iret_rip;
+	if (!v->nmi_pending)
+		return;
 	if (g->nmi_blocked) {
-		if (v->iret_rip && v->timer.deadline > tsc_now() + NMI_POLL_TICKS)
-			timer_set(&v->timer, tsc_now() + NMI_POLL_TICKS);
+		if (v->iret_rip)
+			step_iret(v);
 		return;
 	}
 	if (g->event.valid || g->shadow)

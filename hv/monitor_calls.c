@@ -192,6 +192,32 @@ static u64 call_gva_write(struct vm *vm, const u64 a[])
 	return copy_gva(vm, a, true);
 }
 
+/* ---- the local APIC, for instructions that only the emulator knows ---- */
+
+static bool is_lapic(const struct vcpu *v, u64 address, u64 size)
+{
+	return lapic_has_page(&v->lapic) && (address & ~PAGE_MASK) == lapic_page(&v->lapic) && size && size <= sizeof(u64) &&
+	       (address & PAGE_MASK) + size <= PAGE_SIZE;
+}
+
+static u64 call_lapic_read(struct vm *vm, const u64 a[])
+{
+	struct vcpu *v = waiting_vcpu(vm, a[0], true);
+	if (!v || !is_lapic(v, a[1], a[2]))
+		return ~0ull;
+	return lapic_read(&v->lapic, a[1] & PAGE_MASK, (u32)a[2], vcpu_tsc(v));
+}
+
+static u64 call_lapic_write(struct vm *vm, const u64 a[])
+{
+	struct vcpu *v = waiting_vcpu(vm, a[0], true);
+	if (!v || !is_lapic(v, a[1], a[2]))
+		return 0;
+	lapic_write(&v->lapic, a[1] & PAGE_MASK, (u32)a[2], a[3], vcpu_tsc(v));
+	vcpu_timer_changed(v);
+	return 0;
+}
+
 /* ---- interrupts and time ---- */
 
 static u64 call_send_msi(struct vm *vm, const u64 a[])
@@ -309,7 +335,8 @@ static u64 call_mark(struct vm *vm, const u64 a[])
 static u64 (*const calls[MON_CALLS])(struct vm *vm, const u64 arguments[]) = {
 	[MON_REPLY] = call_reply, [MON_GET_VCPU] = call_get_vcpu, [MON_SET_VCPU] = call_set_vcpu, [MON_RUN] = call_run,
 	[MON_EMULATED] = call_emulated, [MON_EMULATE_RETRY] = call_emulate_retry, [MON_EMULATE_FAULT] = call_emulate_fault,
-	[MON_GVA_READ] = call_gva_read, [MON_GVA_WRITE] = call_gva_write, [MON_SEND_MSI] = call_send_msi,
+	[MON_GVA_READ] = call_gva_read, [MON_GVA_WRITE] = call_gva_write,
+	[MON_LAPIC_READ] = call_lapic_read, [MON_LAPIC_WRITE] = call_lapic_write, [MON_SEND_MSI] = call_send_msi,
 	[MON_PIC_LINE] = call_pic_line, [MON_SET_TIMER] = call_set_timer, [MON_CONSOLE_WRITE] = call_console_write,
 	[MON_LOG] = call_log, [MON_MODULES_DONE] = call_modules_done, [MON_END] = call_end, [MON_MARK] = call_mark,
 };

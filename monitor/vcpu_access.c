@@ -33,7 +33,30 @@ static enum emulate_access judge(u64 answer, u64 *gpa, struct emulate_fault *fau
 	return EMULATE_ACCESS_FAULT;
 }
 
-static enum emulate_access read_linear(void *context, u64 gva, void *to, u32 length, u64 *gpa, struct emulate_fault *fault)
+static bool is_lapic(u64 gpa)
+{
+	return (gpa & ~PAGE_MASK) == MON_LAPIC;
+}
+
+/* The local APIC is ring 0's; every other device is the machine's. */
+static u64 mmio_read(void *context, u64 gpa, u32 size)
+{
+	const struct vcpu_access *a = context;
+
+	return is_lapic(gpa) ? ring0_lapic_read(a->vcpu, gpa, size) : machine_mmio_read(a->machine, gpa, size);
+}
+
+static void mmio_write(void *context, u64 gpa, u32 size, u64 value)
+{
+	const struct vcpu_access *a = context;
+
+	if (is_lapic(gpa))
+		ring0_lapic_write(a->vcpu, gpa, size, value);
+	else
+		machine_mmio_write(a->machine, gpa, size, value);
+}
+
+static enum emulate_access read_piece(void *context, u64 gva, u8 *to, u32 length, u64 *gpa, struct emulate_fault *fault)
 {
 	const struct vcpu_access *a = context;
 	enum emulate_access result = judge(ring0_gva_read(a->vcpu, gva, length, 0), gpa, fault);
@@ -43,13 +66,53 @@ static enum emulate_access read_linear(void *context, u64 gva, void *to, u32 len
 	return result;
 }
 
-static enum emulate_access write_linear(void *context, u64 gva, const void *from, u32 length, u64 *gpa,
-					struct emulate_fault *fault)
+static enum emulate_access write_piece(void *context, u64 gva, const u8 *from, u32 length, u64 *gpa, struct emulate_fault *fault)
 {
 	const struct vcpu_access *a = context;
 
 	memcpy(ring0_comm()->buffer, from, length);
 	return judge(ring0_gva_write(a->vcpu, gva, length), gpa, fault);
+}
+
+static u32 first_half(u64 gva, u32 length)
+{
+	return (u32)min_u64(length, PAGE_SIZE - (gva & PAGE_MASK));
+}
+
+static enum emulate_access read_linear(void *context, u64 gva, void *to, u32 length, u64 *gpa, struct emulate_fault *fault)
+{
+	enum emulate_access result = read_piece(context, gva, to, length, gpa, fault);
+	u32 first = first_half(gva, length);
+
+	if (result != EMULATE_ACCESS_DEVICE || first == length)
+		return result;
+	/* A device on one side of a page boundary: ring 0 has judged both halves. */
+	for (u32 done = 0, part = first; done < length; done += part, part = length - done) {
+		result = read_piece(context, gva + done, (u8 *)to + done, part, gpa, fault);
+		for (u32 i = 0; result == EMULATE_ACCESS_DEVICE && i < part; i++)
+			((u8 *)to)[done + i] = (u8)mmio_read(context, *gpa + i, 1);
+		if (result == EMULATE_ACCESS_FAULT)
+			return result;
+	}
+	return EMULATE_ACCESS_DONE;
+}
+
+static enum emulate_access write_linear(void *context, u64 gva, const void *from, u32 length, u64 *gpa,
+					struct emulate_fault *fault)
+{
+	enum emulate_access result = write_piece(context, gva, from, length, gpa, fault);
+	u32 first = first_half(gva, length);
+
+	if (result != EMULATE_ACCESS_DEVICE || first == length)
+		return result;
+	for (u32 done = 0, part = first; done < length; done += part, part = length - done) {
+		result = write_piece(context, gva + done, (const u8 *)from + done, part, gpa, fault);
+		for (u32 i = 0; result == EMULATE_ACCESS_DEVICE && i < part; i++)
+			mmio_write(context, *gpa + i, 1, ((const u8 *)from)[done + i]);
+		if (result == EMULATE_ACCESS_FAULT)
+			return result;
+	}
+	return EMULATE_ACCESS_DONE;
 }
 
 static enum emulate_access fetch(void *context, u64 gva, void *to, u32 length, struct emulate_fault *fault)
@@ -61,20 +124,6 @@ static enum emulate_access fetch(void *context, u64 gva, void *to, u32 length, s
 	if (result == EMULATE_ACCESS_DONE)
 		memcpy(to, ring0_comm()->buffer, length);
 	return result == EMULATE_ACCESS_DEVICE ? EMULATE_ACCESS_NOWHERE : result; /* no code in devices */
-}
-
-static u64 mmio_read(void *context, u64 gpa, u32 size)
-{
-	const struct vcpu_access *a = context;
-
-	return machine_mmio_read(a->machine, gpa, size);
-}
-
-static void mmio_write(void *context, u64 gpa, u32 size, u64 value)
-{
-	const struct vcpu_access *a = context;
-
-	machine_mmio_write(a->machine, gpa, size, value);
 }
 
 static u32 in(void *context, u16 port, u32 size)

@@ -140,7 +140,7 @@ static bool reserved(const struct mmu_guest *g, int mode, const struct row *r, b
 	if (any_of(e, 51, (int)g->physical_bits))
 		return true;
 	if (r->pointer)
-		return any_of(e, 2, 1) || any_of(e, 8, 5) || any_of(e, 63, 52);
+		return any_of(e, 2, 1) || any_of(e, 8, 6) || any_of(e, 63, 52);
 	if (bit(e, 63) && !nx_enabled(g))
 		return true;
 	if (mode == MODE_PAE && any_of(e, 62, 52))

@@ -139,6 +139,8 @@ enum mon_call {
 	MON_EMULATE_FAULT, /* (vcpu, vector, error | MON_HAS_ERROR, cr2) deliver this exception instead */
 	MON_GVA_READ,      /* (vcpu, gva, length <= 256, MON_FETCH or 0) -> comm->buffer; answers mon_access */
 	MON_GVA_WRITE,     /* (vcpu, gva, length <= 256) <- comm->buffer; both pages are checked before either is written */
+	MON_LAPIC_READ,    /* (vcpu, guest-physical address, size) -> value: its own local APIC's page, while it waits for an emulation */
+	MON_LAPIC_WRITE,   /* (vcpu, guest-physical address, size, value) */
 	MON_SEND_MSI,      /* (address, data) an interrupt message to the local APICs; what an I/O APIC or MSI device sends */
 	MON_PIC_LINE,      /* (asserted, vector) the PIC's INTR output and the vector its INTA would give */
 	MON_SET_TIMER,     /* (tsc) one shot, absolute; 0: none. MON_ENTRY_TIMER follows */
@@ -154,7 +156,8 @@ enum mon_call {
 #define MON_HAS_ERROR (1ull << 32)
 
 /* Answer of MON_GVA_*: 0: done. Else a fault to deliver: vector | error << 8 | MON_ACCESS_FAULT, comm->vcpu.cr2 set; or
- * MON_ACCESS_DEVICE | gpa: the place is a device (the monitor's own emulation continues there; length did not cross a page). */
+ * MON_ACCESS_DEVICE | gpa: the place is a device, or one half of an access over two pages is: both may be accessed, and the monitor does it
+ * half by half. */
 #define MON_ACCESS_FAULT  (1ull << 62)
 #define MON_ACCESS_DEVICE (1ull << 63)
 #define MON_ACCESS_ENDED  (1ull << 61) /* the address is in nothing that can be accessed */

@@ -50,6 +50,8 @@ void ring0_emulate_fault(u32 vcpu, u32 vector, u64 error, u64 cr2)
 
 u64 ring0_gva_read(u32 vcpu, u64 gva, u32 length, u32 flags) { return call(MON_GVA_READ, vcpu, gva, length, flags); }
 u64 ring0_gva_write(u32 vcpu, u64 gva, u32 length) { return call(MON_GVA_WRITE, vcpu, gva, length, 0); }
+u64 ring0_lapic_read(u32 vcpu, u64 address, u32 size) { return call(MON_LAPIC_READ, vcpu, address, size, 0); }
+void ring0_lapic_write(u32 vcpu, u64 address, u32 size, u64 value) { call(MON_LAPIC_WRITE, vcpu, address, size, value); }
 void ring0_send_msi(u64 address, u32 data) { call(MON_SEND_MSI, address, data, 0, 0); }
 void ring0_pic_line(bool asserted, u32 vector) { call(MON_PIC_LINE, asserted, vector, 0, 0); }
 void ring0_set_timer(u64 tsc) { call(MON_SET_TIMER, tsc, 0, 0, 0); }

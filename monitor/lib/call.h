@@ -25,6 +25,8 @@ void ring0_emulate_retry(u32 vcpu);
 void ring0_emulate_fault(u32 vcpu, u32 vector, u64 error, u64 cr2);
 u64 ring0_gva_read(u32 vcpu, u64 gva, u32 length, u32 flags);
 u64 ring0_gva_write(u32 vcpu, u64 gva, u32 length);
+u64 ring0_lapic_read(u32 vcpu, u64 address, u32 size);
+void ring0_lapic_write(u32 vcpu, u64 address, u32 size, u64 value);
 void ring0_send_msi(u64 address, u32 data);
 void ring0_pic_line(bool asserted, u32 vector);
 void ring0_set_timer(u64 tsc);
