@@ -82,8 +82,8 @@ static u32 tsc_in(u16 count)
 	outb(PORT_B, (u8)((inb(PORT_B) & ~SPEAKER & 0xf) | GATE2));
 	outb(PIT_COMMAND, PIT_CHANNEL2 | PIT_LOHI); /* mode 0: OUT rises at the end of the count */
 	outb(PIT2, (u8)count);
+	start = rdtsc(); /* before it starts to count: then no measure is too short, and the shortest is the best */
 	outb(PIT2, (u8)(count >> 8));
-	start = rdtsc();
 	for (unsigned i = 0; i < PATIENCE && !(inb(PORT_B) & OUT2); i++)
 		relax();
 	return (u32)(rdtsc() - start);
@@ -91,7 +91,7 @@ static u32 tsc_in(u16 count)
 
 u64 tsc_per_ms(void)
 {
-	enum { MS = 5, COUNT = PIT_HZ * MS / 1000, TRIES = 4 };
+	enum { MS = 2, COUNT = PIT_HZ * MS / 1000, TRIES = 10 };
 	static u32 known;
 
 	if (known)
