@@ -12,8 +12,8 @@
 
 #define B(n) ((u32)BIT(n))
 
-enum leaf_1_ecx {
-	SSE3 = B(0), PCLMULQDQ = B(1), SSSE3 = B(9), FMA = B(12), CX16 = B(13), PCID = B(17), SSE41 = B(19), SSE42 = B(20),
+enum leaf_1_ecx { /* not offered: MONITOR (3), PCID (17) */
+	SSE3 = B(0), PCLMULQDQ = B(1), SSSE3 = B(9), FMA = B(12), CX16 = B(13), SSE41 = B(19), SSE42 = B(20),
 	X2APIC = B(21), MOVBE = B(22), POPCNT = B(23), TSC_DEADLINE = B(24), AES = B(25), XSAVE = B(26), OSXSAVE = B(27),
 	AVX = B(28), F16C = B(29), RDRAND = B(30),
 };
@@ -27,8 +27,8 @@ enum leaf_1_edx {
 /* The same in 80000001H.EDX on AMD. */
 #define COMMON_EDX (FPU | VME | DE | PSE | TSC | MSR | PAE | MCE | CX8 | APIC | MTRR | PGE | MCA | CMOV | PAT | PSE36 | MMX | FXSR)
 
-enum leaf_7_ebx {
-	FSGSBASE = B(0), BMI1 = B(3), AVX2 = B(5), FDP_EXCPTN = B(6), SMEP = B(7), BMI2 = B(8), ERMS = B(9), INVPCID = B(10),
+enum leaf_7_ebx { /* not offered: TSC_ADJUST (1), INVPCID (10), HLE, RTM, PT */
+	FSGSBASE = B(0), BMI1 = B(3), AVX2 = B(5), FDP_EXCPTN = B(6), SMEP = B(7), BMI2 = B(8), ERMS = B(9),
 	ZERO_FCS = B(13), AVX512F = B(16), AVX512DQ = B(17), RDSEED = B(18), ADX = B(19), SMAP = B(20), AVX512IFMA = B(21),
 	CLFLUSHOPT = B(23), CLWB = B(24), AVX512CD = B(28), SHA = B(29), AVX512BW = B(30),
 };
@@ -91,13 +91,13 @@ struct policy_row {
 static const struct policy_row policy[] = {
 	{ 0x0, 0, true, PATCH_NONE, { 0, ALL, ALL, ALL }, { 0 } },
 	{ 0x1, 0, true, PATCH_FEATURES,
-	  { ALL, 0x0000ff00, SSE3 | PCLMULQDQ | SSSE3 | FMA | CX16 | PCID | SSE41 | SSE42 | MOVBE | POPCNT | AES | XSAVE | AVX | F16C |
+	  { ALL, 0x0000ff00, SSE3 | PCLMULQDQ | SSSE3 | FMA | CX16 | SSE41 | SSE42 | MOVBE | POPCNT | AES | XSAVE | AVX | F16C |
 	    RDRAND, COMMON_EDX | SEP | CLFSH | SSE | SSE2 },
 	  { 0, 0, X2APIC | TSC_DEADLINE | HYPERVISOR, APIC } },
 	{ 0x2, 0, true, PATCH_NONE, { ALL, ALL, ALL, ALL }, { 0 } },
 	{ 0x6, 0, true, PATCH_NONE, { 0 }, { ARAT, 0, 0, 0 } },
 	{ 0x7, 0, false, PATCH_NONE,
-	  { 0, FSGSBASE | BMI1 | AVX2 | FDP_EXCPTN | SMEP | BMI2 | ERMS | INVPCID | ZERO_FCS | RDSEED | ADX | SMAP | CLFLUSHOPT | CLWB |
+	  { 0, FSGSBASE | BMI1 | AVX2 | FDP_EXCPTN | SMEP | BMI2 | ERMS | ZERO_FCS | RDSEED | ADX | SMAP | CLFLUSHOPT | CLWB |
 	    SHA | LEAF_7_EBX_AVX512,
 	    UMIP | GFNI | VAES | VPCLMULQDQ | RDPID | MOVDIRI | MOVDIR64B | LEAF_7_ECX_AVX512,
 	    FSRM | SERIALIZE | AVX512VP2INTERSECT },

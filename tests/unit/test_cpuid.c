@@ -79,6 +79,7 @@ static void test_features(void **unused)
 	assert_false(ecx & 1u << 5);  /* VMX */
 	assert_false(ecx & 1u << 6);  /* SMX */
 	assert_false(ecx & 1u << 15); /* PDCM */
+	assert_false(ecx & 1u << 17); /* PCID: no engine keys by it yet */
 	assert_true(ecx & 1u << 21);  /* x2APIC */
 	assert_true(ecx & 1u << 24);  /* TSC deadline */
 	assert_true(ecx & 1u << 31);  /* hypervisor */
@@ -88,7 +89,7 @@ static void test_features(void **unused)
 	assert_int_equal(answer(t, 1, 0, CPUID_EBX) >> 24, 2);
 	assert_int_equal(answer(t, 1, 0, CPUID_EBX) >> 16 & 0xff, 3);
 	assert_false(answer(t, 7, 0, CPUID_ECX) & (1u << 3 | 1u << 4 | 1u << 16)); /* PKU, OSPKE, LA57 */
-	assert_false(answer(t, 7, 0, CPUID_EBX) & (1u << 1 | 1u << 2 | 1u << 4 | 1u << 11 | 1u << 25)); /* TSC_ADJUST SGX HLE RTM PT */
+	assert_false(answer(t, 7, 0, CPUID_EBX) & (1u << 1 | 1u << 2 | 1u << 4 | 1u << 10 | 1u << 11 | 1u << 25)); /* TSC_ADJUST SGX HLE INVPCID RTM PT */
 	assert_false(answer(t, 7, 0, CPUID_EDX) & (1u << 26 | 1u << 27 | 1u << 29 | 1u << 31)); /* speculation MSRs */
 	assert_false(answer(t, 0x80000001, 0, CPUID_ECX) & (1u << 2 | 1u << 3 | 1u << 4 | 1u << 10 | 1u << 12 | 1u << 29)); /* SVM ... */
 	assert_true(answer(t, 0x80000001, 0, CPUID_ECX) & 1u << 1); /* CMP_LEGACY: three cores */
