@@ -221,6 +221,11 @@ static bool is_empty(const struct pt *t, hfn_t table)
 	return true;
 }
 
+static bool may_go(const struct pt *t, u8 level)
+{
+	return t->keep == 0 || level < t->keep;
+}
+
 static void unlink_table(struct drop *d, u64 *entry)
 {
 	hfn_t table = pt_entry_frame(d->t->format, take_out(entry));
@@ -261,7 +266,7 @@ static status drop_in_table(struct drop *d, hfn_t table, u8 level, u64 base)
 		} else {
 			hfn_t below = pt_entry_frame(d->t->format, value);
 			st = drop_in_table(d, below, (u8)(level - 1), first);
-			if (is_empty(d->t, below))
+			if (may_go(d->t, (u8)(level - 1)) && is_empty(d->t, below))
 				unlink_table(d, entry);
 			if (st == OK && d->budget)
 				d->budget--;
@@ -337,6 +342,7 @@ status pt_destroy(struct pt *t, struct view *v, const struct frame_table *frames
 {
 	if (hfn_is_none(t->root))
 		return OK;
+	t->keep = 0;
 	u64 done;
 	status st = pt_drop(t, v, frames, 0, ENTRIES * pt_span(t->format->levels), DESTROY_SLICE, s, &done);
 	if (st != OK)

@@ -37,6 +37,7 @@ struct pt {
 	owner_t owner; /* of its tables */
 	hfn_t root;
 	u64 tables; /* that exist, the root included */
+	u8 keep;    /* tables of this level and above stay when pt_drop empties them, for others link them too; 0: none */
 };
 
 /* What stands at one place of a table. */
@@ -69,7 +70,8 @@ typedef bool pt_visitor(void *context, u64 address, u64 entry, u8 level);
 bool pt_visit(const struct pt *t, u64 address, u64 length, pt_visitor *visit, void *context);
 /* Calls `visit` for each table frame. */
 bool pt_visit_tables(const struct pt *t, bool (*visit)(void *context, hfn_t table, u8 level), void *context);
-/* A view's whole table, root included, into the debt, in slices: AGAIN until it is gone. The leaves' frames are stamped. */
+/* A view's whole table, root included, into the debt, in slices: AGAIN until it is gone. The leaves' frames are
+ * stamped. Nobody runs on the table any more, and nobody else links its tables. */
 must_use status pt_destroy(struct pt *t, struct view *v, const struct frame_table *frames, struct settlement *s);
 
 #endif

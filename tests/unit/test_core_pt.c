@@ -171,6 +171,21 @@ static void test_drop_stamps_and_unlinks(void **state)
 	assert_int_equal(b->s->pool.used_frames, 1);
 }
 
+/* Tables that someone else links too outlive what they held, until the end. */
+static void test_kept_tables(void **state)
+{
+	struct bench *b = *state;
+	b->pt.keep = 3;
+	assert_int_equal(pt_map(&b->pt, AT, b->block, 1, RWX), OK);
+	drop_all(b, AT, PAGE_SIZE);
+	assert_int_equal(b->pt.tables, 2);
+	assert_int_equal(pt_find(&b->pt, AT, 1).level, 3);
+	SETTLEMENT(debt, &b->s->settler);
+	assert_int_equal(pt_destroy(&b->pt, &b->view, &b->s->frames, &debt), OK);
+	settle(&debt);
+	assert_int_equal(b->s->pool.used_frames, 0);
+}
+
 static void test_drop_in_slices(void **state)
 {
 	struct bench *b = *state;
@@ -317,6 +332,52 @@ static void test_no_dirty_bit_is_lost(void **state)
 	assert_true(l.when > 2000);
 }
 
+struct other_settlement {
+	struct bench *b;
+	u64 when, flushed;
+	bool cached, happened, too_late;
+};
+
+/* Another settlement of the same view raises the clock; a processor flushes to that, and caches what it then still finds. */
+static bool settle_beside(void *context, u64 n)
+{
+	struct other_settlement *o = context;
+	if (n < o->when)
+		return true;
+	o->flushed = ++o->b->s->settler.clock.now;
+	o->cached = look(o->b, AT).present;
+	o->too_late = !o->cached && frame_of(&o->b->s->frames, o->b->block)->stamp != 0;
+	o->happened = true;
+	return false;
+}
+
+static void drop_one(void *argument)
+{
+	const struct other_settlement *o = argument;
+	struct bench *b = o->b;
+	u64 done;
+	struct settlement debt = { .settler = &b->s->settler };
+	CHECK(pt_drop(&b->pt, &b->view, &b->s->frames, AT, PAGE_SIZE, 1, &debt, &done) == OK);
+	settle(&debt);
+}
+
+/* The stamp is read after the entry has gone: no flush that lies before it can pass for one that lies behind it. */
+static void test_stamp_after_exchange(void **state)
+{
+	struct bench *b = *state;
+	struct other_settlement o = { .b = b };
+	assert_int_equal(pt_map(&b->pt, AT + PAGE_SIZE, b->block, 1, RWX), OK); /* the tables stay */
+	for (; !o.too_late; o.when += 9) {
+		frame_of(&b->s->frames, b->block)->stamp = 0;
+		o.happened = false;
+		assert_int_equal(pt_map(&b->pt, AT, b->block, 1, RWX), OK);
+		step_through(drop_one, &o, settle_beside, &o);
+		assert_true(o.happened);
+		assert_false(o.cached && o.flushed >= frame_of(&b->s->frames, b->block)->stamp);
+	}
+	assert_true(o.when > 100);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 #define TEST_HOST(f) cmocka_unit_test_setup_teardown(f, setup_host, teardown)
 
@@ -329,12 +390,14 @@ int main(void)
 		TEST(test_split_loses_nothing),
 		TEST(test_split_without_memory_changes_nothing),
 		TEST(test_drop_stamps_and_unlinks),
+		TEST(test_kept_tables),
 		TEST(test_drop_in_slices),
 		TEST(test_drop_is_exact),
 		TEST_HOST(test_visit_high_addresses),
 		TEST(test_destroy),
 		TEST(test_split_beside_a_running_processor),
 		TEST(test_no_dirty_bit_is_lost),
+		TEST(test_stamp_after_exchange),
 	};
 	alarm(60);
 	return cmocka_run_group_tests_name("page tables", tests, NULL, NULL);
