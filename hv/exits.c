@@ -62,9 +62,8 @@ static enum action exit_cpuid(struct vcpu *v)
 
 static enum action exit_hlt(struct vcpu *v)
 {
-	struct insn i;
-	status r = v->g->next_rip ? OK : instruction_decode(v, &i);
-	if (r != OK || (!v->g->next_rip && i.id != INSN_HLT))
+	struct insn i = { .length = 0 };
+	if (!v->g->next_rip && instruction_named(v, INSN_HLT, &i) != OK)
 		return ACTION_RESUME;
 	advance(v, v->g->next_rip ? v->g->next_rip : v->g->rip + i.length);
 	if (!v->g->event.valid)
@@ -271,8 +270,7 @@ static enum action exit_xsetbv(struct vcpu *v)
 	struct guest_cpu *g = v->g;
 	struct insn i;
 	struct guest_mode m;
-	status r = instruction_decode(v, &i);
-	if (r != OK || i.id != INSN_XSETBV)
+	if (instruction_named(v, INSN_XSETBV, &i) != OK)
 		return ACTION_RESUME;
 	u64 value = (u32)g->gpr[MON_RAX] | g->gpr[MON_RDX] << 32;
 	backend->mode(g, &m);
@@ -316,7 +314,7 @@ static enum action exit_privileged(struct vcpu *v)
 static enum action exit_hypercall(struct vcpu *v)
 {
 	struct insn i;
-	if (instruction_decode(v, &i) != OK || i.id != INSN_VMMCALL)
+	if (instruction_named(v, INSN_VMMCALL, &i) != OK)
 		return ACTION_RESUME;
 	v->g->gpr[MON_RAX] = (u64)HYPERCALL_UNKNOWN;
 	advance(v, v->g->rip + i.length);

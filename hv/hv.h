@@ -104,7 +104,7 @@ struct vcpu {
 	struct gwalk_mode walk;    /* of the registers in walk_of, made again when they change */
 	struct gwalk_registers walk_of;
 	u64 exits[EXIT_KINDS];
-	u64 nested_slow;
+	u32 mismatches;            /* exits whose instruction was another by the time it was fetched */
 };
 
 static inline struct vcpu *vcpu_of(struct entity *e) { return container_of(e, struct vcpu, entity); }
@@ -208,7 +208,10 @@ void advance(struct vcpu *v, u64 next_rip);
 must_use status fetch(struct vcpu *v, const struct guest_mode *m, u8 bytes[16], u32 *got);
 /* Where the instruction ends that the exit names (`plain`: its two bytes without prefixes). */
 must_use status instruction_end(struct vcpu *v, u32 plain, u32 id, u64 *next_rip);
+/* The instruction at RIP. NOT_THERE: none that ring 0 decodes; FAULT: injected. */
 must_use status instruction_decode(struct vcpu *v, struct insn *i);
+/* It must be `id`, else AGAIN. */
+must_use status instruction_named(struct vcpu *v, u32 id, struct insn *i);
 /* By guest-virtual address with the vCPU's own rights; both pages are checked before either is touched. FAULT: error and address in
  * `fault`; DEVICE: *device is the place. */
 struct gva_fault { u8 vector; u32 error; u64 address; };

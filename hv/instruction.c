@@ -160,7 +160,13 @@ static status decode_bytes(struct vcpu *v, const struct guest_mode *m, u8 bytes[
 			return r;
 		d = decode(bytes, got, decode_mode_of(m), i);
 	}
-	return d == DECODE_OK ? OK : NOT_THERE;
+	if (d == DECODE_INVALID)
+		inject_ud(v);
+	else if (d == DECODE_TOO_LONG)
+		inject_gp(v);
+	else
+		return d == DECODE_OK ? OK : NOT_THERE;
+	return FAULT;
 }
 
 status instruction_decode(struct vcpu *v, struct insn *i)
@@ -171,6 +177,21 @@ status instruction_decode(struct vcpu *v, struct insn *i)
 	backend->mode(v->g, &m);
 	status r = fetch(v, &m, bytes, &got);
 	return r == OK ? decode_bytes(v, &m, bytes, got, i) : r;
+}
+
+/* Another instruction than the exit named stands there now: run it. If that goes on, the exit's own cannot be decoded. */
+#define MISMATCHES_MAX 10000u
+static RARE status mismatch(struct vcpu *v)
+{
+	if (++v->mismatches > MISMATCHES_MAX)
+		vm_kill(v, "the instruction at %lx, which caused exit %x, cannot be decoded", v->g->rip, v->g->exit.code);
+	return AGAIN;
+}
+
+status instruction_named(struct vcpu *v, u32 id, struct insn *i)
+{
+	status r = instruction_decode(v, i);
+	return r == NOT_THERE || (r == OK && i->id != id) ? mismatch(v) : r;
 }
 
 #define PLAIN_LENGTH 2u
@@ -199,11 +220,10 @@ status instruction_end(struct vcpu *v, u32 plain, u32 id, u64 *next_rip)
 			return OK;
 		}
 	}
-	status r = instruction_decode(v, &i);
-	if (r == OK && i.id != id)
-		r = AGAIN;
-	*next_rip = v->g->rip + i.length;
-	return r == NOT_THERE ? AGAIN : r;
+	status r = instruction_named(v, id, &i);
+	if (r == OK)
+		*next_rip = v->g->rip + i.length;
+	return r;
 }
 
 /* ---- guest-virtual copies, for the monitor's emulator ---- */

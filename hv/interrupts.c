@@ -157,6 +157,7 @@ static void prepare_nmi(struct vcpu *v)
 		return;
 	v->nmi_pending = false;
 	g->event = (struct event){ .valid = true, .type = EVENT_OF_NMI, .vector = VECTOR_NMI };
+	g->want.nmi = true; /* its handler may reach IRET without any other exit */
 }
 
 /* Called by the VM's end of INTA: the vector that the PIC said it would give. */
