@@ -40,16 +40,19 @@ static bool wait_out2(u32 ms)
 static void one_shot(void)
 {
 	enum { MS = 5, COUNT = PIT_HZ * MS / 1000 };
-	u64 start = rdtsc(), took;
+	u64 start, took;
 	u16 a, b;
 
 	gate2(true);
-	load2(0, COUNT);
+	load2(0, 0xffff); /* long enough for a busy host */
 	check("mode 0: OUT is low at first", !out2());
 	a = latch(2);
 	delay_us(200);
 	b = latch(2);
-	check("mode 0: the count falls", b < a && a <= COUNT);
+	if (!check("mode 0: the count falls", b < a))
+		say("  %u, then %u\n", a, b);
+	start = rdtsc();
+	load2(0, COUNT);
 	check("mode 0: OUT rises at the end", wait_out2(100));
 	took = rdtsc() - start;
 	check("mode 0: not before its time", took >= tsc_per_ms() * MS * 8 / 10);
