@@ -193,6 +193,43 @@ void hv_kick(struct cpu *c)
 	kicks[c->id]++;
 }
 
+static volatile bool bombing, bomb_done;
+static volatile u32 bombs;
+
+/* NMIs to the boot processor, which meanwhile goes in and out of ring 3: they come while GS is either's. */
+static void bomb(struct cpu *c)
+{
+	while (!bombing)
+		pause();
+	while (bombing) {
+		apic_send(cpus[0].apic_id, APIC_NMI | APIC_ASSERT);
+		bombs++;
+		for (volatile u32 i = 0; i < 1000 + c->id; i++)
+			;
+		if (bombs % 100 == 0)
+			pause(); /* where processors take turns (-icount) it ends this one's */
+	}
+	bomb_done = true;
+}
+
+static void test_nmi(void)
+{
+	bool good = true;
+	apic_send(cpus[0].apic_id, APIC_NMI | APIC_ASSERT);
+	bombing = true;
+	for (u32 i = 0; i < 3000 || (cpu_total > 1 && bombs < 300); i++) {
+		struct user_regs r = { .rdi = i, .rsi = 2, .rip = USER_BASE + USER_AT_SYSCALL, .rsp = USER_STACK };
+		good &= user_run(&r) == USER_SYSCALL && r.rax == i + 2;
+		good &= user_run(&r) == VECTOR_UD;
+		if (i % 500 == 0)
+			pause();
+	}
+	bombing = false;
+	while (cpu_total > 1 && !bomb_done)
+		pause();
+	result(good && this_cpu() == &cpus[0], "NMIs while going in and out of ring 3");
+}
+
 static void other_main(struct cpu *c)
 {
 	arrived++;
@@ -202,6 +239,8 @@ static void other_main(struct cpu *c)
 	while (!(c->events & CPU_TIMER))
 		cpu_idle();
 	answered++;
+	if (c->id == 1)
+		bomb(c);
 	for (;;)
 		cpu_idle();
 }
@@ -224,6 +263,7 @@ static void test_others(void)
 	for (u32 i = 1; i < cpu_total; i++)
 		kick_cpu(i);
 	result(wait_for(&answered, cpu_total - 1), "they answer a kick and have timers");
+	test_nmi();
 	kick_cpu(0);
 	result(wait_event(CPU_KICK, MS_WAIT) && kicks[0] == 1, "a kick to oneself");
 	log_line("tsc %s on %u processors", machine->tsc_steady ? "steady" : "not steady", cpu_total);
