@@ -11,6 +11,7 @@
 #include "x86/asm/insn.h"
 #include "x86/cpu/log.h"
 #include "x86/cpu/regs.h"
+#include "x86/cpu/stacks.h"
 #include "x86/mm/slots.h"
 #include "x86/mm/space.h"
 
@@ -166,7 +167,7 @@ static void make_frame_table(const struct boot_info *boot, u64 *top)
 static void map_image(u8 *first, u8 *end, enum pt_rights rights)
 {
 	for (u8 *at = first; at < end; at += PAGE_SIZE)
-		if (pt_map(&mm.kernel, (u64)at, hpa_frame(image_hpa(at)), 1, rights | PT_GLOBAL) != OK)
+		if (!stack_is_guard((u64)at) && pt_map(&mm.kernel, (u64)at, hpa_frame(image_hpa(at)), 1, rights | PT_GLOBAL) != OK)
 			panic("out of memory while mapping Ringmur itself");
 }
 
