@@ -102,7 +102,8 @@ static void test_fixup(void)
 static const u8 user_code[] __attribute__((aligned(4096))) = {
 	0x89, 0xf8, 0x48, 0x01, 0xf0, 0x0f, 0x05, 0x0f, 0x0b, 0xeb, 0xfe,
 	/* cli */ 0xfa, /* in al, dx */ 0xec, /* mov eax, gs; mov gs, eax; syscall */ 0x8c, 0xe8, 0x8e, 0xe8, 0x0f, 0x05,
-	/* std; pushfq; or qword [rsp], 0x40000 (AC); popfq; syscall */ 0xfd, 0x9c, 0x48, 0x81, 0x0c, 0x24, 0, 0, 4, 0, 0x9d, 0x0f, 0x05,
+	/* std; pushfq; or qword [rsp], 0x40000 (AC); popfq; syscall; ud2 */
+	0xfd, 0x9c, 0x48, 0x81, 0x0c, 0x24, 0, 0, 4, 0, 0x9d, 0x0f, 0x05, 0x0f, 0x0b,
 };
 enum { USER_AT_SYSCALL = 0, USER_AT_UD2 = 7, USER_AT_LOOP = 9, USER_AT_CLI = 11, USER_AT_IN = 12, USER_AT_GS = 13, USER_AT_FLAGS = 19 };
 #define USER_BASE 0x400000000000ull
@@ -148,7 +149,9 @@ static void test_user(void)
 	result(user_run(&r) == USER_SYSCALL && this_cpu() == &cpus[0], "ring 3 loads GS, ours survives");
 	r.rip = USER_BASE + USER_AT_FLAGS;
 	result(user_run(&r) == USER_SYSCALL && !(read_rflags() & (RFLAGS_AC | RFLAGS_DF | RFLAGS_IF)) && (r.rflags & RFLAGS_DF),
-	       "ring 3's flags stay there");
+	       "ring 3's flags stay there after a call");
+	result(user_run(&r) == VECTOR_UD && !(read_rflags() & (RFLAGS_AC | RFLAGS_DF | RFLAGS_IF)) && (r.rflags & RFLAGS_AC),
+	       "and after an exception");
 }
 
 static void test_user_timer(void)
