@@ -1,5 +1,5 @@
 /*
- * lock: a ticket lock. The order in which locks are taken is the table in docs/locks.md.
+ * lock: a ticket lock. The order in which locks are taken is the table in docs/core.md.
  *
  * Ring 0 runs with interrupts off, so a holder is never interrupted by another taker on its
  * own processor. Whoever waits for a lock while it may owe an answer to a settler must not
