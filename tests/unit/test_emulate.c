@@ -482,6 +482,53 @@ static void test_rip_relative_and_width(void **unused)
 	free(w);
 }
 
+static void test_legacy_modes(void **unused)
+{
+	struct world *w = new_world();
+	struct mon_vcpu c = { 0 };
+	struct emulate_fault f;
+
+	(void)unused;
+	set_mode(&c, 16);
+	c.ds.base = DATA;
+	c.es.base = DATA + 0x2000;
+	c.gpr[MON_RSI] = 0xffff0ffe;
+	c.gpr[MON_RDI] = 0x77770010;
+	c.gpr[MON_RCX] = 0x12340003; /* CX counts: the rest of the registers stays */
+	poke(w, DATA + 0xffe, 0x665544332211, 6);
+	assert_int_equal(EMULATE(w, &c, "\xf3\xa5", &f), EMULATE_DONE); /* rep movsw */
+	assert_int_equal(c.gpr[MON_RSI], 0xffff1004);
+	assert_int_equal(c.gpr[MON_RDI], 0x77770016);
+	assert_int_equal(c.gpr[MON_RCX], 0x12340000);
+	assert_int_equal(peek(w, DATA + 0x2010, 6), 0x665544332211);
+	c.ss = (struct mon_segment){ 0x18, 0x93, 0xffff, DATA }; /* a 16-bit stack: SP wraps below 0, what lies above stays */
+	c.gpr[MON_RSP] = 0xabcd2000;
+	c.gpr[MON_RBX] = 0x2010;
+	assert_int_equal(EMULATE(w, &c, "\x66\xff\x37", &f), EMULATE_DONE); /* push dword [bx] */
+	assert_int_equal(c.gpr[MON_RSP], 0xabcd1ffc);
+	assert_int_equal(peek(w, DATA + 0x1ffc, 4), 0x44332211);
+	assert_int_equal(EMULATE(w, &c, "\x26\x8f\x07", &f), EMULATE_DONE); /* pop word es:[bx] */
+	assert_int_equal(c.gpr[MON_RSP], 0xabcd1ffe);
+	assert_int_equal(peek(w, DATA + 0x4010, 2), 0x2211); /* ES:BX */
+	set_mode(&c, 32);
+	c.gpr[MON_RSP] = DATA + 0x3000;
+	poke(w, DATA + 0x3000, 0x99, 4);
+	assert_int_equal(EMULATE(w, &c, "\x8f\x44\x24\x08", &f), EMULATE_DONE); /* pop [esp+8]: with ESP already moved */
+	assert_int_equal(peek(w, DATA + 0x300c, 4), 0x99);
+	c.gpr[MON_RBX] = DATA + 0x20;
+	poke(w, DATA + 0x20, 0xff, 1);
+	assert_int_equal(EMULATE(w, &c, "\x40\xfe\x03", &f), EMULATE_DONE); /* 40 is no REX here, but INC EAX */
+	assert_int_equal(c.gpr[MON_RAX], 1);
+	assert_int_equal(EMULATE(w, &c, "\xfe\x03", &f), EMULATE_DONE);
+	assert_int_equal(peek(w, DATA + 0x20, 1), 0);
+	assert_true(c.rflags & RFLAGS_ZF);
+	c.ds.base = 0xfffff000; /* segment arithmetic is 32 bits wide */
+	c.gpr[MON_RBX] = DATA + 0x1040;
+	assert_int_equal(EMULATE(w, &c, "\xc6\x03\x5a", &f), EMULATE_DONE);
+	assert_int_equal(peek(w, DATA + 0x40, 1), 0x5a);
+	free(w);
+}
+
 static void expect_fault(enum emulate_result r, const struct emulate_fault *f, u32 vector, bool has_error)
 {
 	assert_int_equal(r, EMULATE_FAULT);
@@ -804,6 +851,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_against_the_processor),
 		cmocka_unit_test(test_rip_relative_and_width),
+		cmocka_unit_test(test_legacy_modes),
 		cmocka_unit_test(test_segment_checks),
 		cmocka_unit_test(test_canonical_addresses),
 		cmocka_unit_test(test_devices),
