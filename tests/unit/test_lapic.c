@@ -633,6 +633,81 @@ static void test_every_interleaving_of_a_post(void **unused)
 	sigaction(SIGTRAP, &before, NULL);
 }
 
+/* ---- whatever a guest writes ---- */
+
+static u64 seed = 88172645463325252ull;
+
+static u64 random64(void) /* xorshift */
+{
+	seed ^= seed << 13;
+	seed ^= seed >> 7;
+	seed ^= seed << 17;
+	return seed;
+}
+
+static int highest_of(const u64 map[LAPIC_WORDS])
+{
+	for (int v = 255; v >= 0; v--)
+		if (map[v / 64] >> v % 64 & 1)
+			return v;
+	return 0;
+}
+
+static void check_invariants(struct lapic *l)
+{
+	int v = lapic_deliverable(l);
+
+	assert_true(v == LAPIC_NO_VECTOR || (v >= 16 && v < 256));
+	assert_int_equal(l->in_service, highest_of(l->isr));
+	if (!l->look)
+		assert_int_equal(l->irr[0] | l->irr[1] | l->irr[2] | l->irr[3], 0);
+	assert_int_equal((l->irr[0] | l->isr[0]) & 0xffff, 0);
+	assert_int_equal(l->base & (LAPIC_BASE_ENABLE | LAPIC_BASE_X2) ? l->base & LAPIC_BASE_ENABLE : LAPIC_BASE_ENABLE, LAPIC_BASE_ENABLE);
+	if (v >= 0 && random64() % 2)
+		lapic_accept(l, v);
+}
+
+static void test_random_operations(void **unused)
+{
+	struct lapic l = fresh(0, true);
+	u64 now = 0, got;
+
+	(void)unused;
+	for (u32 k = 0; k < 200000; k++) {
+		u64 value = random64() >> random64() % 64;
+		u32 offset = (u32)(random64() % 64 * 16);
+
+		now += random64() >> (40 + random64() % 24);
+		switch (random64() % 8) {
+		case 0:
+			lapic_post(&l, (u8)value, value >> 8 & 1);
+			break;
+		case 1:
+			lapic_timer(&l, now);
+			break;
+		case 2: case 3:
+			lapic_write(&l, offset, 4, value, now);
+			break;
+		case 4:
+			if (lapic_write_msr(&l, LAPIC_MSR_X2_FIRST + offset / 16, value, now) == FAULT)
+				(void)lapic_read(&l, offset, 4, now);
+			break;
+		case 5:
+			if (lapic_write_msr(&l, LAPIC_MSR_TSC_DEADLINE, now + value % 100000, now) != OK)
+				fail();
+			break;
+		case 6:
+			if (random64() % 64 == 0 && lapic_write_msr(&l, LAPIC_MSR_BASE, MON_LAPIC | (value & 0xc00), now) == OK)
+				lapic_write(&l, SVR, 4, 0x1ff, now);
+			break;
+		default:
+			if (lapic_read_msr(&l, LAPIC_MSR_X2_FIRST + offset / 16, now, &got) == FAULT)
+				got = lapic_read(&l, offset, 4, now);
+		}
+		check_invariants(&l);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -641,7 +716,8 @@ int main(void)
 		cmocka_unit_test(test_errors_do_not_recurse), cmocka_unit_test(test_ipis), cmocka_unit_test(test_destinations),
 		cmocka_unit_test(test_msi), cmocka_unit_test(test_timer_one_shot), cmocka_unit_test(test_timer_periodic),
 		cmocka_unit_test(test_timer_divide), cmocka_unit_test(test_timer_deadline), cmocka_unit_test(test_timer_illegal_vector),
-		cmocka_unit_test(test_disable_keeps_pending), cmocka_unit_test(test_posts_are_never_lost), cmocka_unit_test(test_every_interleaving_of_a_post),
+		cmocka_unit_test(test_disable_keeps_pending), cmocka_unit_test(test_random_operations),
+		cmocka_unit_test(test_posts_are_never_lost), cmocka_unit_test(test_every_interleaving_of_a_post),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
