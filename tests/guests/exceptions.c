@@ -18,7 +18,7 @@
 
 #define FAR       0x200000000ull          /* 8 GiB: nothing is mapped there */
 #define STRANGE   0x8000000000000000ull   /* not canonical */
-enum { VECTOR = V_FREE, IDT_BIT = 2 };
+enum { VECTOR = V_FREE, IDT_BIT = 2, EXT_BIT = 1 };
 
 /* --- #DE #BP #OF #BR #UD ------------------------------------------------------------------------------ */
 
@@ -262,7 +262,7 @@ static void selector_faults(void)
 	traps_load();
 	idt_absent(V_UD);
 	tolerate(V_NP, V_UD * 16 + IDT_BIT);
-	expect("#NP by an exception whose gate is not present", undefined, NULL, V_NP, V_UD * 8 + IDT_BIT);
+	expect("#NP by an exception whose gate is not present, EXT set", undefined, NULL, V_NP, V_UD * 8 + IDT_BIT + EXT_BIT);
 	idt_absent(V_GP);
 	expect("#DF by #GP whose gate is not present", read_byte, (void *)STRANGE, V_DF, 0);
 	idt_absent(V_PF);

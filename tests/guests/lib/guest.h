@@ -31,6 +31,7 @@ void guest_main(void);
 
 enum { PORT_EXIT = 0xf4, PORT_DEBUG = 0xe9, PORT_COM1 = 0x3f8 };
 
+void say_init(void);
 /* %s %c %d %u %x %lu %lx %llx, with a width and zero padding for the hexadecimal ones. */
 void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 bool check(const char *name, bool holds);

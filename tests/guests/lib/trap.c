@@ -282,6 +282,7 @@ bool wrmsr_safe(u32 msr, u64 v)
 /* The first C of every guest. */
 void guest_start(void)
 {
+	say_init();
 	traps_init();
 	pic_init();
 	boot_read();
