@@ -139,7 +139,8 @@ $(B)/monitor.elf: $(MONITOR_O) $(MONITOR_LD)
 PURE_C    := $(wildcard hv/lapic.c hv/cpuid.c x86/decode.c x86/boot/acpi.c x86/boot/memory_map.c x86/boot/multiboot.c \
                x86/boot/options.c x86/cpu/format.c)
 HOST_NOT  := monitor/lib/call.c monitor/lib/string.c
-HOST_C    := $(CORE_C) $(PURE_C) $(call sources,sim,.c) $(filter-out $(HOST_NOT),$(MONITOR_C)) $(call sources,monitor/host,.c)
+HOST_C    := $(CORE_C) $(PURE_C) $(call sources,sim,.c)
+HOST_MON  := $(filter-out $(HOST_NOT),$(MONITOR_C)) $(call sources,monitor/host,.c)
 HOST_S    := $(filter monitor/platform/%,$(MONITOR_S))
 UNIT_C    := $(wildcard tests/unit/test_*.c)
 
@@ -156,13 +157,18 @@ $(B)/host-$(1)/%.S.o: %.S $$(AML) Makefile
 	@mkdir -p $$(@D)
 	$$(call made,AS)
 	$$(Q)$(2) -D__ASSEMBLY__ -Wa,-I$$(AML_DIR) -c $$< -o $$@
-$(B)/host-$(1)/lib.a: $$(HOST_C:%.c=$(B)/host-$(1)/%.o) $$(HOST_S:%.S=$(B)/host-$(1)/%.S.o) $$(ZYDIS_C:%=$(B)/host-$(1)/zydis/%.o)
+# The monitor is a program of its own: tests of ring 0's parts do not link with it, nor can its names stand in the C library's way.
+$(B)/host-$(1)/lib.a: $$(HOST_C:%.c=$(B)/host-$(1)/%.o) $$(ZYDIS_C:%=$(B)/host-$(1)/zydis/%.o)
+$(B)/host-$(1)/monitor.a: $$(HOST_MON:%.c=$(B)/host-$(1)/%.o) $$(HOST_S:%.S=$(B)/host-$(1)/%.S.o)
+$(B)/host-$(1)/%.a:
 	@rm -f $$@
 	$$(call made,AR)
 	$$(Q)ar rcs $$@ $$^
+$(patsubst tests/unit/%.c,$(B)/host-$(1)/tests/unit/%,$(wildcard tests/unit/test_monitor_*.c tests/unit/test_emulate*.c)): \
+		$(B)/host-$(1)/monitor.a
 $(B)/host-$(1)/tests/unit/test_%: $(B)/host-$(1)/tests/unit/test_%.o $(B)/host-$(1)/lib.a
 	$$(call made,LD)
-	$$(Q)$(2) -fsanitize=address,undefined -o $$@ $$^ -lcmocka
+	$$(Q)$(2) -fsanitize=address,undefined -o $$@ $$(filter %.o,$$^) $$(filter %/monitor.a,$$^) $$(filter %/lib.a,$$^) -lcmocka
 $(B)/host-$(1)/monitor/%.o: HOSTED += -Dmain=monitor_main
 .PHONY: unit-$(1)
 unit-$(1): $$(UNIT_C:%.c=$(B)/host-$(1)/%)
@@ -179,11 +185,13 @@ test-unit: unit
 
 FUZZ_C      := $(wildcard tests/fuzz/fuzz_*.c)
 FUZZ_decode := x86/decode.c
+FUZZ_monitor := $(filter-out monitor/main.c monitor/emulate% monitor/lib/call.c monitor/lib/string.c,$(MONITOR_C)) monitor/host/fake_ring0.c
 
 $(B)/host-clang/tests/fuzz/fuzz_%: tests/fuzz/fuzz_%.c $(wildcard tests/fuzz/*.h) x86/decode.c x86/decode.h $(ZYDIS_C:%=$(B)/host-clang/zydis/%.o)
 	@mkdir -p $(@D)
 	$(call made,FUZZ)
 	$(Q)$(CLANG) $(filter-out -MMD -MP,$(HOSTED)) -fsanitize=fuzzer $< $(FUZZ_$*) $(filter %.o,$^) -o $@
+$(B)/host-clang/tests/fuzz/fuzz_monitor: $(FUZZ_monitor) $(wildcard monitor/*.h monitor/*/*.h) $(B)/acpi/dsdt.hex
 
 .PHONY: fuzz
 fuzz: $(FUZZ_C:%.c=$(B)/host-clang/%)
