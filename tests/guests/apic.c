@@ -21,6 +21,12 @@ static void on_any(struct regs *r)
 	lapic_eoi();
 }
 
+/* One that was withdrawn between request and acceptance, as raising TPR can do: no EOI. */
+static void on_spurious(struct regs *r)
+{
+	count[r->vector]++;
+}
+
 static void forget(void)
 {
 	for (unsigned i = 0; i < 256; i++)
@@ -457,6 +463,7 @@ GUEST(apic)
 
 	for (unsigned i = 0; i < sizeof vectors; i++)
 		handlers[vectors[i]] = on_any;
+	handlers[V_SPURIOUS] = on_spurious;
 	lapic_enable();
 	lapic_write(APIC_LINT0, LVT_MASKED);
 	tsc_per_ms();

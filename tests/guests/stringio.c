@@ -6,7 +6,7 @@
 /*
  * Ports: one where nothing is, and the serial port's scratch register, which keeps a byte.
  */
-enum { NOTHING = 0x2e0, SCRATCH = PORT_COM1 + 7, LINE_STATUS = PORT_COM1 + 5, LINE_EMPTY = 0x20 };
+enum { NOTHING = 0xd00, SCRATCH = PORT_COM1 + 7, LINE_STATUS = PORT_COM1 + 5, LINE_EMPTY = 0x20 };
 #define FAR 0x200000000ull
 #define RIGHTS (PTE_P | PTE_W | PTE_U)
 #define STRANGE_ADDRESS 0x8000000000000000ull
