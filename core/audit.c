@@ -187,11 +187,22 @@ static bool step_nodes(struct audit_state *s)
 
 /* ---- views ---- */
 
+/* Beside the window: the VM's own private frames, and what all may read. */
+static const char *private_fault(const struct ptview *v, u64 entry)
+{
+	const struct pt_format *format = v->table.format;
+	const struct frame *f = frame_of(&v->pmap->frames, pt_entry_frame(format, entry));
+	bool shared = f->kind == FRAME_IMAGE || f->kind == FRAME_BOOT;
+	if (shared && !(pt_entry_rights(format, entry) & PT_WRITE))
+		return NULL;
+	return f->kind == FRAME_PRIVATE && f->owner == v->pmap->owner ? NULL : "a private leaf names what is not the VM's";
+}
+
 static const char *leaf_fault(const struct ptview *v, u64 address, u64 entry, u8 level)
 {
 	const struct pt_format *format = v->table.format;
-	if (address < v->base)
-		return "a view has a leaf below its base";
+	if (address - v->base >= v->span)
+		return private_fault(v, entry);
 	gfn_t first = gpa_frame(gpa(address - v->base));
 	u32 frames = level == 1 ? 1 : BLOCK_FRAMES;
 	enum pt_rights rights = pt_entry_rights(format, entry);

@@ -10,7 +10,7 @@ status ptview_init(struct ptview *v, const char *name, const struct pt_format *f
 		   struct settler *settler, u64 base, enum pt_rights rights)
 {
 	CHECK(base % BLOCK_SIZE == 0);
-	*v = (struct ptview){ .pmap = pmap, .base = base, .rights = rights };
+	*v = (struct ptview){ .pmap = pmap, .base = base, .rights = rights, .span = pt_span((u8)(format->levels + 1)) - base };
 	view_init(&v->view, name, &settler->clock);
 	return pt_init(&v->table, format, pmap->pool, pmap->owner);
 }

@@ -12,6 +12,7 @@ struct ptview {
 	struct pt table;
 	struct pmap *pmap;
 	u64 base;              /* table address of guest-physical 0 (0 in nested tables) */
+	u64 span;              /* bytes from there that mirror the pmap; the table may hold the VM's private part elsewhere */
 	enum pt_rights rights; /* at most */
 	u64 fills, drops;
 };

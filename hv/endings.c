@@ -4,6 +4,7 @@
  */
 #include <stdarg.h>
 
+#include "core/audit.h"
 #include "core/bits.h"
 #include "hv/hv.h"
 #include "x86/boot/boot.h"
@@ -91,7 +92,46 @@ static bool at_rest(const struct vm *vm)
 	for (u32 i = 0; i < vm->vcpus; i++)
 		if (vm->vcpu[i].entity.state != ENTITY_SLEEPING)
 			return false;
+	for (u32 i = 0; i < cpu_total; i++)
+		if (__atomic_load_n(&cpus[i].space, __ATOMIC_SEQ_CST) == &vm->space)
+			return false;
 	return vm->monitor.entity.state == ENTITY_SLEEPING;
+}
+
+/* ---- the audit ---- */
+
+#define AUDIT_BUDGET 2048u
+
+static struct audit_state audit;
+static struct audit_vm audited_vm;
+static struct audit_host audited_host;
+
+static void audit_found(void *context, const char *what, u64 owner, u64 where)
+{
+	(void)context;
+	log_line("audit: %s (owner %lu, frame %lx)", what, owner, where);
+}
+
+/* One slice of the audit of the host with `vm` (NULL: no VM is left); false: over. A finding is a bug of ours. */
+static bool audit_slice(struct vm *vm)
+{
+	if (!audit.host) {
+		if (vm)
+			audited_vm = (struct audit_vm){ .pmap = &vm->pmap, .view = { &vm->nested, &vm->space.window }, .view_count = 2 };
+		audited_host = (struct audit_host){ .alloc = &mm.alloc, .pool = &mm.pool, .vm = &audited_vm, .vm_count = vm ? 1 : 0,
+						    .quiet = !vm };
+		audit_begin(&audit, &audited_host, audit_found, NULL);
+	}
+	if (audit_step(&audit, AUDIT_BUDGET))
+		return true;
+	if (audit.findings)
+		panic("the audit found %lu faults", audit.findings);
+	const u64 *kind = audit.ledger.kind;
+	log_line("audit: clean; frames: guest %lu private %lu tables %lu pool %lu image %lu boot %lu free %lu", kind[FRAME_GUEST],
+		 kind[FRAME_PRIVATE], kind[FRAME_TABLE], kind[FRAME_POOL], kind[FRAME_IMAGE], kind[FRAME_BOOT],
+		 kind[FRAME_FREE] + kind[FRAME_SCRUBBING]);
+	audit.host = NULL;
+	return false;
 }
 
 /* One slice; false: nothing of it is left. Views first, then what they named. */
@@ -100,6 +140,11 @@ static bool take_apart(struct vm *vm)
 	SETTLEMENT(s, &mm.settler);
 	u64 done = 0;
 	bool more = true;
+	if (vm->reaping == REAP_AUDIT || vm->reaping == REAP_AUDIT_EMPTY) {
+		if (!audit_slice(vm->reaping == REAP_AUDIT ? vm : NULL))
+			vm->reaping++;
+		return true;
+	}
 	lock_take(&vm->pmap.lock);
 	status r = OK;
 	if (vm->reaping == REAP_NESTED)
@@ -110,6 +155,8 @@ static bool take_apart(struct vm *vm)
 		r = pmap_release(&vm->pmap, gfn(0), MON_WINDOW_SIZE >> PAGE_SHIFT, REAP_BUDGET, &s, &done);
 	else if (vm->reaping == REAP_PRIVATE)
 		r = vm_release_private(vm, REAP_BUDGET / 16, &s) ? AGAIN : OK;
+	else if (vm->reaping == REAP_PMAP)
+		pmap_destroy(&vm->pmap);
 	else
 		more = false;
 	lock_give(&vm->pmap.lock);
@@ -149,10 +196,9 @@ bool vms_reap(struct cpu *c)
 	timer_set(&vm->monitor.timer, TIMER_NEVER);
 	for (u32 i = 0; i < vm->vcpus; i++)
 		timer_set(&vm->vcpu[i].timer, TIMER_NEVER);
-	if (vm->reaping == 0)
+	if (vm->reaping == REAP_AUDIT && !audit.host)
 		log_statistics(vm);
 	if (!take_apart(vm)) {
-		pmap_destroy(&vm->pmap);
 		vm->state = VM_ENDED;
 		host_end(vm);
 	}

@@ -274,7 +274,7 @@ static enum action exit_xsetbv(struct vcpu *v)
 		return ACTION_RESUME;
 	u64 value = (u32)g->gpr[MON_RAX] | g->gpr[MON_RDX] << 32;
 	backend->mode(g, &m);
-	bool good = (u32)g->gpr[MON_RCX] == 0 && m.cpl == 0 && !(value & ~features.xcr0_mask);
+	bool good = (u32)g->gpr[MON_RCX] == 0 && m.cpl == 0 && !(value & ~v->entity.vm->cpuid.xcr0_mask);
 	if (!(m.paging.cr4 & CR4_OSXSAVE)) {
 		inject_ud(v);
 	} else if (!good || !xsetbv_or_fault(0, value)) {

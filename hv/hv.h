@@ -132,7 +132,7 @@ struct monitor {
 
 /* ---- a machine ---- */
 
-enum reap_step { REAP_NESTED, REAP_WINDOW, REAP_MEMORY, REAP_PRIVATE, REAP_DONE };
+enum reap_step { REAP_AUDIT, REAP_NESTED, REAP_WINDOW, REAP_MEMORY, REAP_PRIVATE, REAP_PMAP, REAP_AUDIT_EMPTY, REAP_DONE };
 enum vm_state { VM_NONE, VM_RUNNING, VM_ENDING, VM_ENDED };
 
 struct vm {

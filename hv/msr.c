@@ -122,7 +122,9 @@ static status read_tsc(struct vcpu *v, u32 msr, u64 *value)
 static status write_tsc(struct vcpu *v, u32 msr, u64 value)
 {
 	(void)msr;
+	u64 before = vcpu_tsc(v);
 	backend->write_tsc_offset(v->g, value - tsc_now());
+	lapic_tsc_moved(&v->lapic, value - before, value);
 	vcpu_timer_changed(v);
 	return OK;
 }

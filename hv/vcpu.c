@@ -60,6 +60,8 @@ static enum exit_kind enter(struct cpu *c, struct vcpu *v)
 		view_flushed(view, c->id, generation);
 	enum exit_kind kind = backend->run(c, g);
 	view_leave(view, c->id);
+	if (FREQUENT(kind == EXIT_INVALID, 0))
+		c->tagger.next = c->tagger.limit; /* what it was to flush may not have been: the next tag comes with a flush of all */
 	return kind;
 }
 

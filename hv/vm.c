@@ -139,6 +139,7 @@ static status make_vcpu(struct vm *vm, u32 id)
 		return r;
 	timer_init(&v->timer, vcpu_timer_fired);
 	lapic_reset(&v->lapic, id, id == 0, &lapic_ops, v);
+	v->lapic.phys_bits = features.phys_bits;
 	if (id == 0)
 		lapic_virtual_wire(&v->lapic);
 	v->timer_for = LAPIC_NO_DEADLINE;

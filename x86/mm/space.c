@@ -17,6 +17,8 @@ static u32 top_index(u64 address)
 status space_init(struct space *s, struct pmap *pmap, struct settler *settler)
 {
 	status r = ptview_init(&s->window, "window", &fmt_host, pmap, settler, MON_WINDOW, PT_READ | PT_WRITE | PT_USER);
+	s->window.span = MON_WINDOW_SIZE;
+	s->window.table.keep = 3; /* processors hold copies of the top entries */
 	for (u32 i = 0; i < SPACE_TOPS && r == OK; i++) {
 		struct pt_slot slot;
 		r = pt_reach(&s->window.table, part_base[i], 3, &slot);
