@@ -82,7 +82,7 @@ static void amounts(void **state)
 	static const char *const refused[] = {
 		"mem=0", "mem=0G", "mem=", "mem=G", "mem=-1", "mem=1X", "mem=1MB", "mem=1 M", "mem=1023K", "mem=512G", "mem=16777216T",
 		"mem=18446744073709551615", "mem=18446744073709551616", "mem=99999999999999999999999999", "mem=0x", "mem=0x1ffffffffffffffff",
-		"mem=17179869184G", "mem=1.5G",
+		"mem=17179869185G", "mem=1.5G", "mem=18446744074783293440", "mem=0x10000000040000000",
 	};
 	for (size_t i = 0; i < ARRAY_SIZE(refused); i++)
 		bad(refused[i], "mem=", i == 7 ? "1M" : "from 1M to 511G");
