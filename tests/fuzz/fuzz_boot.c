@@ -1,0 +1,115 @@
+/*
+ * fuzz_boot: what loaders and firmware hand over, made up by libFuzzer. The first byte chooses the parser, the rest is memory from BASE on.
+ *
+ * A read gives a copy of exactly the bytes asked for, so that the address sanitizer sees one more.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "x86/boot/acpi.h"
+#include "x86/boot/multiboot.h"
+#include "x86/boot/multiboot_abi.h"
+#include "x86/boot/options.h"
+
+#define BASE 0x1000u
+#define COPIES 4096u /* a parser that asks for more gets no more */
+#define PHYS_BITS 40u
+
+struct memory { const u8 *bytes; u64 length; void *copies[COPIES]; u32 count; };
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static const void *memory_at(void *context, u64 address, u64 bytes)
+{
+	struct memory *m = context;
+	if (address < BASE || address - BASE > m->length || bytes > m->length - (address - BASE) || m->count == COPIES)
+		return NULL;
+	void *copy = malloc(bytes ? bytes : 1);
+	if (!copy)
+		abort();
+	memcpy(copy, m->bytes + (address - BASE), bytes);
+	m->copies[m->count++] = copy;
+	return copy;
+}
+
+static void check_boot(const struct boot_info *boot)
+{
+	u64 last = 0;
+	if (boot->range_count > BOOT_MAX_RANGES || boot->module_count > BOOT_MAX_MODULES || boot->cpu_count > MAX_CPUS)
+		abort();
+	for (u32 i = 0; i < boot->range_count; last = boot->range[i].first.v + boot->range[i].bytes, i++)
+		if (boot->range[i].first.v < last || !boot->range[i].bytes || ((boot->range[i].first.v | boot->range[i].bytes) & PAGE_MASK))
+			abort();
+}
+
+static void fuzz_loader(u32 magic, const struct reader *reader)
+{
+	static struct boot_info boot;
+	static struct loader_info info;
+	const char *why = NULL;
+	memset(&boot, 0, sizeof(boot));
+	if (multiboot_parse(magic, BASE, reader, &boot, &info, &why) == OK)
+		memory_map_resolve(&info.map, PHYS_BITS, &boot);
+	else if (!why)
+		abort();
+	check_boot(&boot);
+}
+
+/* The input's sums are made right: a fuzzer finds them too seldom. */
+static void fuzz_acpi(u8 *bytes, size_t length, const struct reader *reader)
+{
+	struct boot_info boot = { 0 };
+	u32 rsdp = length < RSDP_BYTES ? (u32)length : RSDP_BYTES;
+	for (u32 at = 0; at + 36 <= length; at += 4) {
+		u32 table = get32(bytes + at + 4);
+		u8 sum = 0;
+		if (memcmp(bytes + at, "RSDT", 4) && memcmp(bytes + at, "XSDT", 4) && memcmp(bytes + at, "APIC", 4) &&
+		    memcmp(bytes + at, "FACP", 4) && memcmp(bytes + at, "DSDT", 4))
+			continue;
+		for (u32 i = 0; i < table && at + i < length; i++)
+			sum = (u8)(sum + bytes[at + i]);
+		bytes[at + 9] = (u8)(bytes[at + 9] - sum);
+	}
+	if (acpi_parse(reader, bytes, rsdp, 0, &boot) == OK && !boot.cpu_count)
+		abort();
+	check_boot(&boot);
+}
+
+static void fuzz_options(const u8 *bytes, size_t length)
+{
+	struct options o;
+	char error[OPTIONS_ERROR_BYTES];
+	char *text = malloc(length + 1);
+	if (!text)
+		abort();
+	memcpy(text, bytes, length);
+	text[length] = 0;
+	options_defaults(&o);
+	if ((options_parse(&o, text, error) == OK) != !error[0])
+		abort();
+	free(text);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	static struct memory m;
+	const struct reader reader = { memory_at, &m };
+	if (!size)
+		return 0;
+	u8 *bytes = malloc(size);
+	if (!bytes)
+		abort();
+	memcpy(bytes, data + 1, size - 1);
+	m.bytes = bytes;
+	m.length = size - 1;
+	switch (data[0] % 4) {
+	case 0: fuzz_loader(MULTIBOOT1_MAGIC, &reader); break;
+	case 1: fuzz_loader(MULTIBOOT2_MAGIC, &reader); break;
+	case 2: fuzz_acpi(bytes, size - 1, &reader); break;
+	default: fuzz_options(bytes, size - 1);
+	}
+	while (m.count)
+		free(m.copies[--m.count]);
+	free(bytes);
+	return 0;
+}
