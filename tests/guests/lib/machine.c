@@ -40,8 +40,16 @@ enum {
 	PORT_B = 0x61, GATE2 = 1, SPEAKER = 2, OUT2 = 0x20,
 };
 
+/* Line 7 or 15 without a request behind it: one that was withdrawn, or masked, a moment ago. */
+static void on_spurious(struct regs *r)
+{
+	if (r->vector == V_PIC + 15)
+		pic_eoi(0); /* the master did see the cascade */
+}
+
 void pic_init(void)
 {
+	handlers[V_PIC + 7] = handlers[V_PIC + 15] = on_spurious;
 	outb(PIC1, ICW1_INIT);
 	outb(PIC1_DATA, V_PIC);
 	outb(PIC1_DATA, 1 << CASCADE);
