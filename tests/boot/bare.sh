@@ -38,7 +38,7 @@ for cpus in 1 2 4; do
 done
 expect "QEMU, counting instructions" 0 "$all_good" qemu_bare "a b" "" -cpu max,+svm -icount shift=0,sleep=off -smp 2
 expect "QEMU, an old processor" 0 "$all_good" qemu_bare "a b" "" -cpu qemu64,-svm -smp 2
-expect "features hidden" 0 "$all_good" qemu_bare "a b" "hide=svm,xsave,smap,smep,umip,nx,pge" -cpu max,+svm
+expect "features hidden" 0 "$all_good" qemu_bare "a b" "hide=svm,xsave,smap,smep,umip,pge" -cpu max,+svm
 expect "memory above 4 GiB" 0 "range 100000000\.\.[0-9a-f]+ ram" qemu_bare "a b" "" -cpu max -machine q35 -m 5G
 typed() { (sleep 1; printf x; sleep 3) | timeout 30 qemu-system-x86_64 -accel tcg -m 256 -kernel "$images/bare.bin" -append "name=type" \
 	-initrd "$scratch/module a" -nodefaults -display none -monitor none -no-reboot -serial stdio -serial file:"$scratch/log" -cpu max; cat "$scratch/log"; }
@@ -46,6 +46,7 @@ expect "what is typed arrives" 0 "ok: what is typed arrives" typed
 
 # how it ends when it goes wrong
 expect "an unknown option" 0 "^error: there is no option frob; there are console" qemu_bare "a" "frob" -cpu max
+expect "a processor without NX" 0 "^error: this processor has no NX" qemu_bare "a" "hide=nx" -cpu max
 expect "a page fault" 0 "panic: page fault .*address 0x600000000000" qemu_bare "die-fault" "panic=exit" -cpu max -smp 2
 expect_log "its backtrace has names" "from [0-9a-f]+ boot_start\+0x"
 expect "a CHECK" 0 "panic: tests/boot/bare_main.c:[0-9]+: this must hold: machine == NULL" qemu_bare "die-check" "panic=exit" -cpu max

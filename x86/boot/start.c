@@ -149,6 +149,8 @@ _Noreturn void boot_start(u32 magic, u64 information)
 	read_firmware();
 	if (error)
 		refuse_start("%s", error);
+	if (!features.nx)
+		refuse_start("this processor has no NX (no-execute pages), which Ringmur's own map needs");
 	interrupts_init();
 	time_init();
 	ringmur_main(&boot);
