@@ -330,6 +330,8 @@ static void die(const char *how)
 		CHECK(machine == NULL);
 	if (has(how, "die-stack"))
 		log_line("%lx", dig(0));
+	if (has(how, "die-reset"))
+		machine_reset();
 	if (has(how, "die-panic"))
 		panic("asked for by the test, number %d", 42);
 }
