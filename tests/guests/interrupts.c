@@ -46,7 +46,7 @@ static void post(void)
 
 static void pit_ticks(void)
 {
-	enum { WANT = 10, LOW = 4, HIGH = 16 };
+	enum { WANT = 10, LOW = 2, HIGH = 25 };
 	u32 counted;
 
 	handlers[V_PIC + IRQ_PIT] = on_tick;

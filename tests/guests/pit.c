@@ -157,14 +157,14 @@ static void channel0(void)
 	delay_us(1000 * MS * 10);
 	irqs_off();
 	seen = ticks;
-	check("mode 2: about ten in ten periods", seen >= 4 && seen <= 16);
+	check("mode 2: about ten in ten periods", seen >= 2 && seen <= 20);
 	pit_set(3, COUNT);
 	ticks = 0;
 	irqs_on();
 	delay_us(1000 * MS * 10);
 	irqs_off();
 	seen = ticks;
-	check("mode 3: about ten too", seen >= 4 && seen <= 16);
+	check("mode 3: about ten too", seen >= 2 && seen <= 20);
 	pic_mask(0xffff);
 }
 
