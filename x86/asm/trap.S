@@ -1,7 +1,7 @@
 /*
  * trap: the 256 doors into ring 0.
  *
- * Each stub pushes an error code where the processor does not, its vector, and goes one of three ways:
+ * Each door pushes an error code where the processor does not, its vector, and goes one of three ways:
  *   NMI, #DF, #MC    own stacks; GS may be anyone's, so the processor's structure is read from the stack's top
  *   out of ring 3    user.S: the registers go into struct user_regs, and user_run returns
  *   out of ring 0    all registers on the stack as struct trap_frame, trap_kernel() in C, and back
@@ -10,18 +10,18 @@
 
 #define HAS_ERROR_CODE 0x60227d00 /* vectors 8, 10 to 14, 17, 21, 29, 30 */
 #define OWN_STACK ((1 << VECTOR_NMI) | (1 << VECTOR_DF) | (1 << VECTOR_MC))
-#define STUB_BYTES 16
+#define DOOR_BYTES 16
 #define FRAME_CS 24
 #define SEGMENT_RPL 3
 #define FRAME_BYTES (22 * 8) /* struct trap_frame */
 
 	.text
-	.globl trap_stubs
-	.balign STUB_BYTES
-trap_stubs:
+	.globl trap_doors
+	.balign DOOR_BYTES
+trap_doors:
 	vector = 0
 	.rept 256
-	.balign STUB_BYTES
+	.balign DOOR_BYTES
 	.if vector >= 32
 	pushq	$0
 	.elseif ((HAS_ERROR_CODE >> vector) & 1) == 0

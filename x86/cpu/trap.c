@@ -33,7 +33,7 @@ static_assert(sizeof(struct gate) == 16, "a 64-bit gate");
 
 #define GATE_INTERRUPT 0x8e /* present, DPL 0: ring 3 cannot call it by INT */
 #define GATES 256u
-#define STUB_BYTES 16u
+#define DOOR_BYTES 16u
 #define TSS_AVAILABLE 0x89ull /* present, type 9 */
 enum ist { IST_NONE, IST_NMI, IST_DOUBLE_FAULT, IST_MACHINE_CHECK };
 
@@ -49,7 +49,7 @@ struct cpu_stacks cpu_stacks[MAX_CPUS] __attribute__((section(".stacks"), aligne
 static struct tables tables[MAX_CPUS];
 static struct gate idt[GATES] __attribute__((aligned(16)));
 
-extern const u8 trap_stubs[];
+extern const u8 trap_doors[];
 struct extable_entry { u64 fault, fixup; };
 extern const struct extable_entry extable_start[], extable_end[];
 
@@ -94,9 +94,9 @@ static void tss_fill(struct tables *t, struct cpu *c)
 static void idt_fill(void)
 {
 	for (u32 i = 0; i < GATES; i++) {
-		u64 stub = (u64)trap_stubs + i * STUB_BYTES;
-		idt[i] = (struct gate){ .offset0 = (u16)stub, .selector = SEGMENT_KERNEL_CODE, .type = GATE_INTERRUPT,
-					.offset16 = (u16)(stub >> 16), .offset32 = (u32)(stub >> 32) };
+		u64 door = (u64)trap_doors + i * DOOR_BYTES;
+		idt[i] = (struct gate){ .offset0 = (u16)door, .selector = SEGMENT_KERNEL_CODE, .type = GATE_INTERRUPT,
+					.offset16 = (u16)(door >> 16), .offset32 = (u32)(door >> 32) };
 	}
 	idt[VECTOR_NMI].ist = IST_NMI;
 	idt[VECTOR_DF].ist = IST_DOUBLE_FAULT;
