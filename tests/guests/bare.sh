@@ -1,6 +1,7 @@
 #!/bin/bash
 # Runs own guests on bare QEMU: the oracle that says what the machine does without Ringmur.
 #   tests/guests/bare.sh [-v] [NAME...]     all of LIST without a name; -v shows every line
+# Real time, whatever clock= says: quick, and the counts allow for it.
 # For each: `pass`, `FAIL` with the failed checks, or `skipped` where LIST says bare=no. Status 0 when none failed.
 cd "$(dirname "$0")/../.." || exit 1
 verbose=0
