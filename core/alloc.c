@@ -10,7 +10,6 @@
 #include "core/bits.h"
 
 #define NO_BLOCK UINT32_MAX
-#define WORD_BITS 64u
 #define BLOCK_WORDS (BLOCK_FRAMES / WORD_BITS)
 
 struct alloc_block {
@@ -45,12 +44,8 @@ static enum alloc_list list_for(const struct alloc_block *b)
 {
 	if (b->free_count == 0)
 		return ALLOC_NO_LIST;
-	bool whole = b->free_count == BLOCK_FRAMES;
-	if (b->clean_count == b->free_count)
-		return whole ? WHOLE_CLEAN : PARTIAL_CLEAN;
-	if (b->clean_count == 0)
-		return whole ? WHOLE_DIRTY : PARTIAL_DIRTY;
-	return whole ? WHOLE_MIXED : PARTIAL_MIXED;
+	u32 how_clean = b->clean_count == b->free_count ? 0 : b->clean_count ? 1 : 2;
+	return (b->free_count == BLOCK_FRAMES ? WHOLE_CLEAN : PARTIAL_CLEAN) + how_clean;
 }
 
 static void list_out(struct alloc *a, struct alloc_block *b)
@@ -83,18 +78,21 @@ static void refile(struct alloc *a, struct alloc_block *b)
 	b->list = to;
 }
 
+static u32 index_of(hfn_t f)
+{
+	return (u32)(f.v % BLOCK_FRAMES);
+}
+
 /* Into the bitmaps, clean or dirty as its flag says. The caller re-files the block. */
 static void put_frame(struct alloc *a, struct alloc_block *b, hfn_t f)
 {
-	u32 i = (u32)(f.v % BLOCK_FRAMES), word = i / WORD_BITS;
-	u64 bit = BIT(i % WORD_BITS);
-	CHECK(!(b->free[word] & bit));
-	b->free[word] |= bit;
+	CHECK(!map_has(b->free, index_of(f)));
+	map_flip(b->free, index_of(f));
 	b->free_count++;
 	a->free_frames++;
 	a->changes++;
 	if (!(frame_of(&a->frames, f)->flags & FRAME_DIRTY)) {
-		b->clean[word] |= bit;
+		map_flip(b->clean, index_of(f));
 		b->clean_count++;
 		a->clean_frames++;
 	}
@@ -102,15 +100,13 @@ static void put_frame(struct alloc *a, struct alloc_block *b, hfn_t f)
 
 static void pull_frame(struct alloc *a, struct alloc_block *b, hfn_t f)
 {
-	u32 i = (u32)(f.v % BLOCK_FRAMES), word = i / WORD_BITS;
-	u64 bit = BIT(i % WORD_BITS);
-	CHECK(b->free[word] & bit);
-	b->free[word] &= ~bit;
+	CHECK(map_has(b->free, index_of(f)));
+	map_flip(b->free, index_of(f));
 	b->free_count--;
 	a->free_frames--;
 	a->changes++;
-	if (b->clean[word] & bit) {
-		b->clean[word] &= ~bit;
+	if (map_has(b->clean, index_of(f))) {
+		map_flip(b->clean, index_of(f));
 		b->clean_count--;
 		a->clean_frames--;
 	}
@@ -178,94 +174,59 @@ static void scrub_frames(struct alloc *a, hfn_t first, u32 count)
 	a->env->scrub(a->env->context, first, count);
 	for (u32 i = 0; i < count; i++)
 		frame_of(&a->frames, hfn_add(first, i))->flags &= (u8)~FRAME_DIRTY;
-	__atomic_fetch_add(&a->scrubbed_frames, count, __ATOMIC_RELAXED);
 }
 
-/* Searches, best first. Whole clean blocks are broken last. */
-static const u8 clean_order[] = { PARTIAL_CLEAN, PARTIAL_MIXED, WHOLE_MIXED, WHOLE_CLEAN };
-static const u8 dirty_order[] = { PARTIAL_DIRTY, WHOLE_DIRTY };
-static const u8 block_to_scrub[] = { WHOLE_MIXED, WHOLE_DIRTY };
+/* Searches, best first. Whole clean blocks are broken last, and nothing is scrubbed while there are any. */
+static const u8 frame_order[] = { PARTIAL_CLEAN, PARTIAL_MIXED, WHOLE_MIXED, WHOLE_CLEAN, PARTIAL_DIRTY, WHOLE_DIRTY };
+static const u8 block_for_vm[] = { WHOLE_CLEAN, WHOLE_MIXED, WHOLE_DIRTY };
 static const u8 block_for_pool[] = { WHOLE_DIRTY, WHOLE_MIXED, WHOLE_CLEAN };
 static const u8 idle_order[] = { WHOLE_MIXED, WHOLE_DIRTY, PARTIAL_MIXED, PARTIAL_DIRTY };
 #define FIRST_OF(a, order) first_of(a, order, ARRAY_SIZE(order))
 
 status alloc_frame(struct alloc *a, enum frame_kind kind, owner_t owner, hfn_t *out)
 {
+	struct frame *frame = NULL;
+	bool clean = false;
 	lock_take(&a->lock);
-	struct alloc_block *b = NULL;
-	bool clean = true;
-	if (!alloc_fails_now(a)) {
-		b = FIRST_OF(a, clean_order);
-		if (!b) {
-			b = FIRST_OF(a, dirty_order);
-			clean = false;
-		}
+	struct alloc_block *b = alloc_fails_now(a) ? NULL : FIRST_OF(a, frame_order);
+	if (b) {
+		clean = b->clean_count != 0;
+		*out = first_bit(a, b, clean ? b->clean : b->free, NULL);
+		pull_frame(a, b, *out);
+		refile(a, b);
+		frame = frame_of(&a->frames, *out);
+		frame_become(frame, clean ? kind : FRAME_SCRUBBING, clean ? owner : OWNER_HYPERVISOR);
 	}
-	if (!b) {
-		lock_give(&a->lock);
-		return NO_MEMORY;
-	}
-	hfn_t f = first_bit(a, b, clean ? b->clean : b->free, NULL);
-	pull_frame(a, b, f);
-	refile(a, b);
-	struct frame *frame = frame_of(&a->frames, f);
-	if (clean)
-		frame_become(frame, kind, owner);
-	else
-		frame_become(frame, FRAME_SCRUBBING, OWNER_HYPERVISOR);
 	lock_give(&a->lock);
+	if (!b)
+		return NO_MEMORY;
 	if (!clean) {
-		scrub_frames(a, f, 1);
+		scrub_frames(a, *out, 1);
 		frame_become(frame, kind, owner);
 	}
-	*out = f;
 	return OK;
 }
 
-/* Under the lock: the first whole block in that order leaves the allocator and becomes `kind`. */
+/* The first whole block in that order leaves the allocator and becomes `kind`. */
 static status take_block(struct alloc *a, const u8 *order, u32 n, enum frame_kind kind, owner_t owner, hfn_t *out)
 {
-	struct alloc_block *b = first_of(a, order, n);
-	if (!b)
-		return NO_MEMORY;
-	pull_block(a, b);
-	*out = block_first(a, b);
-	frames_become(frame_of(&a->frames, *out), BLOCK_FRAMES, kind, owner);
-	return OK;
+	lock_take(&a->lock);
+	struct alloc_block *b = alloc_fails_now(a) ? NULL : first_of(a, order, n);
+	if (b) {
+		pull_block(a, b);
+		*out = block_first(a, b);
+		frames_become(frame_of(&a->frames, *out), BLOCK_FRAMES, kind, owner);
+	}
+	lock_give(&a->lock);
+	return b ? OK : NO_MEMORY;
 }
 
 status alloc_block_dirty(struct alloc *a, enum frame_kind kind, owner_t owner, hfn_t *out)
 {
-	lock_take(&a->lock);
-	status st = NO_MEMORY;
-	if (!alloc_fails_now(a))
-		st = take_block(a, block_for_pool, ARRAY_SIZE(block_for_pool), kind, owner, out);
-	lock_give(&a->lock);
-	return st;
+	return take_block(a, block_for_pool, ARRAY_SIZE(block_for_pool), kind, owner, out);
 }
 
-static const u8 clean_block[] = { WHOLE_CLEAN };
-
-static status begin_block(struct alloc *a, struct alloc_preparing *p, enum frame_kind kind, owner_t owner, hfn_t *out)
-{
-	lock_take(&a->lock);
-	status st = NO_MEMORY;
-	if (!alloc_fails_now(a)) {
-		st = take_block(a, clean_block, ARRAY_SIZE(clean_block), kind, owner, out);
-		if (st == NO_MEMORY) {
-			st = take_block(a, block_to_scrub, ARRAY_SIZE(block_to_scrub), FRAME_SCRUBBING,
-					OWNER_HYPERVISOR, &p->first);
-			if (st == OK) {
-				p->done = 0;
-				st = AGAIN;
-			}
-		}
-	}
-	lock_give(&a->lock);
-	return st;
-}
-
-/* Up to one slice of what is dirty in [first + *done, first + BLOCK_FRAMES). */
+/* Up to one slice of what is dirty in the block, from p->done on. */
 static void scrub_slice(struct alloc *a, struct alloc_preparing *p)
 {
 	u32 left = SCRUB_SLICE_FRAMES;
@@ -284,9 +245,10 @@ static void scrub_slice(struct alloc *a, struct alloc_preparing *p)
 status alloc_block_clean(struct alloc *a, struct alloc_preparing *p, enum frame_kind kind, owner_t owner, hfn_t *out)
 {
 	if (hfn_is_none(p->first)) {
-		status st = begin_block(a, p, kind, owner, out);
-		if (st != AGAIN)
+		status st = take_block(a, block_for_vm, ARRAY_SIZE(block_for_vm), FRAME_SCRUBBING, OWNER_HYPERVISOR, &p->first);
+		if (st != OK)
 			return st;
+		p->done = 0;
 	}
 	scrub_slice(a, p);
 	if (p->done < BLOCK_FRAMES)
@@ -334,8 +296,8 @@ bool alloc_scrub_slice(struct alloc *a, struct alloc_preparing *p)
 	hfn_t first = first_bit(a, b, b->free, b->clean);
 	u32 n = 0;
 	while (n < SCRUB_SLICE_FRAMES) {
-		u32 i = (u32)(first.v % BLOCK_FRAMES) + n;
-		if (i >= BLOCK_FRAMES || !(b->free[i / WORD_BITS] & ~b->clean[i / WORD_BITS] & BIT(i % WORD_BITS)))
+		u32 i = index_of(first) + n;
+		if (i >= BLOCK_FRAMES || !map_has(b->free, i) || map_has(b->clean, i))
 			break;
 		pull_frame(a, b, hfn_add(first, n));
 		n++;
@@ -363,7 +325,6 @@ void alloc_give_back(struct alloc *a, hfn_t first, u32 count)
 void alloc_look(const struct alloc *a, hfn_t f, bool *is_free, bool *is_clean)
 {
 	const struct alloc_block *b = block_of(a, f);
-	u32 i = (u32)(f.v % BLOCK_FRAMES);
-	*is_free = b->free[i / WORD_BITS] & BIT(i % WORD_BITS);
-	*is_clean = b->clean[i / WORD_BITS] & BIT(i % WORD_BITS);
+	*is_free = map_has(b->free, index_of(f));
+	*is_clean = map_has(b->clean, index_of(f));
 }

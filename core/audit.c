@@ -7,7 +7,6 @@
 #include "core/audit.h"
 #include "core/bits.h"
 
-#define GFN_END BIT(36)
 #define WHOLE_AUDIT 65536u
 
 static void find_fault(struct audit_state *s, const char *what, u64 owner, u64 where)
@@ -42,7 +41,7 @@ static const char *pool_fault(const struct frame *f, bool in_pool, bool used)
 
 static const char *frame_fault(const struct audit_host *h, const struct frame *f, hfn_t at)
 {
-	bool is_free, is_clean, used = false;
+	bool is_free, is_clean, used;
 	alloc_look(h->alloc, at, &is_free, &is_clean);
 	bool in_pool = pool_holds(h->pool, at, &used);
 	if (f->kind >= FRAME_KINDS)
@@ -111,18 +110,21 @@ static bool inside_one_range(const struct pmap *p, gfn_t first, u64 count)
 	return false;
 }
 
-static bool audit_backing(void *context, gfn_t first, hfn_t frame, u32 frames)
+static bool audit_backing(void *context, u64 address, u64 entry, u8 level)
 {
 	struct audit_state *s = context;
 	const struct pmap *p = vm_of(s)->pmap;
+	gfn_t first = gpa_frame(gpa(address));
+	hfn_t frame = pt_entry_frame(p->tree.format, entry);
+	u32 frames = pt_frames(level);
 	if (s->left == 0) {
-		s->at = first.v;
+		s->at = address;
 		return false;
 	}
 	if (!inside_one_range(p, first, frames))
 		find_fault(s, "a guest frame is backed outside of RAM", p->owner, first.v);
 	for (u32 i = 0; i < frames; i++) {
-		const struct frame *f = frame_of(&p->frames, hfn_add(frame, i));
+		const struct frame *f = frame_of(&p->alloc->frames, hfn_add(frame, i));
 		if (f->kind != FRAME_GUEST || f->owner != p->owner)
 			find_fault(s, "a pmap names a frame of someone else", p->owner, frame.v + i);
 		else if (f->count == 0)
@@ -135,13 +137,19 @@ static bool audit_backing(void *context, gfn_t first, hfn_t frame, u32 frames)
 	return true;
 }
 
+/* What is left of a tree, leaf by leaf; false: not all of it. */
+static bool visit_rest(struct audit_state *s, const struct pt *t, pt_visitor *leaf)
+{
+	return hfn_is_none(t->root) || pt_visit(t, s->at, pt_span((u8)(t->format->levels + 1)) - s->at, leaf, s);
+}
+
 static bool step_pmap(struct audit_state *s)
 {
 	struct pmap *p = vm_of(s)->pmap;
 	lock_take(&p->lock);
 	if (s->at == 0)
 		s->epoch = p->changes;
-	bool over = pmap_visit_part(p, gfn(s->at), GFN_END - s->at, audit_backing, s);
+	bool over = visit_rest(s, &p->tree, audit_backing);
 	if (over && s->epoch != p->changes)
 		s->skipped++;
 	else if (over && s->sum != p->resident)
@@ -155,34 +163,37 @@ static bool step_pmap(struct audit_state *s)
 }
 
 /* A frame of the pool that stands in a tree of this VM. */
-static void audit_tree_frame(struct audit_state *s, hfn_t at, enum frame_kind kind)
+static bool audit_table(void *context, hfn_t at, u8 level)
 {
+	struct audit_state *s = context;
 	const struct audit_host *h = s->host;
 	owner_t owner = vm_of(s)->pmap->owner;
-	bool used = false;
+	bool used;
 	const struct frame *f = frame_of(&h->alloc->frames, at);
-	if (f->kind != kind || f->owner != owner || !pool_holds(h->pool, at, &used) || !used)
+	(void)level;
+	if (f->kind != FRAME_TABLE || f->owner != owner || !pool_holds(h->pool, at, &used) || !used)
 		find_fault(s, "a tree stands on a frame that is not its own", owner, at.v);
 	if (h->seen && h->seen[at.v]++)
 		find_fault(s, "a tree's frame stands in two places", owner, at.v);
 	s->sum++;
-}
-
-static bool audit_node(void *context, hfn_t node)
-{
-	audit_tree_frame(context, node, FRAME_POOL);
 	return true;
 }
 
-static bool step_nodes(struct audit_state *s)
+static bool audit_tree(struct audit_state *s, const struct pt *t)
 {
 	struct pmap *p = vm_of(s)->pmap;
 	lock_take(&p->lock);
-	pmap_visit_nodes(p, audit_node, s);
-	if (s->sum != p->nodes)
-		find_fault(s, "a pmap has another number of nodes than it says", p->owner, s->sum);
+	if (!hfn_is_none(t->root))
+		pt_visit_tables(t, audit_table, s);
+	if (s->sum != t->tables)
+		find_fault(s, "a tree has another number of tables than it says", p->owner, s->sum);
 	lock_give(&p->lock);
 	return false;
+}
+
+static bool step_tree(struct audit_state *s)
+{
+	return audit_tree(s, &vm_of(s)->pmap->tree);
 }
 
 /* ---- views ---- */
@@ -191,7 +202,7 @@ static bool step_nodes(struct audit_state *s)
 static const char *private_fault(const struct ptview *v, u64 entry)
 {
 	const struct pt_format *format = v->table.format;
-	const struct frame *f = frame_of(&v->pmap->frames, pt_entry_frame(format, entry));
+	const struct frame *f = frame_of(&v->pmap->alloc->frames, pt_entry_frame(format, entry));
 	bool shared = f->kind == FRAME_IMAGE || f->kind == FRAME_BOOT;
 	if (shared && !(pt_entry_rights(format, entry) & PT_WRITE))
 		return NULL;
@@ -204,7 +215,7 @@ static const char *leaf_fault(const struct ptview *v, u64 address, u64 entry, u8
 	if (address - v->base >= v->span)
 		return private_fault(v, entry);
 	gfn_t first = gpa_frame(gpa(address - v->base));
-	u32 frames = level == 1 ? 1 : BLOCK_FRAMES;
+	u32 frames = pt_frames(level);
 	enum pt_rights rights = pt_entry_rights(format, entry);
 	for (u32 i = 0; i < frames; i++) {
 		struct pmap_backing b = pmap_look(v->pmap, gfn_add(first, i));
@@ -237,33 +248,18 @@ static bool audit_leaf(void *context, u64 address, u64 entry, u8 level)
 	return true;
 }
 
-static bool audit_table(void *context, hfn_t table, u8 level)
-{
-	(void)level;
-	audit_tree_frame(context, table, FRAME_TABLE);
-	return true;
-}
-
 static bool step_leaves(struct audit_state *s)
 {
 	const struct ptview *v = vm_of(s)->view[s->view];
 	lock_take(&v->pmap->lock);
-	bool over = hfn_is_none(v->table.root) ||
-		    pt_visit(&v->table, s->at, pt_span((u8)(v->table.format->levels + 1)) - s->at, audit_leaf, s);
+	bool over = visit_rest(s, &v->table, audit_leaf);
 	lock_give(&v->pmap->lock);
 	return !over;
 }
 
 static bool step_tables(struct audit_state *s)
 {
-	const struct ptview *v = vm_of(s)->view[s->view];
-	lock_take(&v->pmap->lock);
-	if (!hfn_is_none(v->table.root))
-		pt_visit_tables(&v->table, audit_table, s);
-	if (s->sum != v->table.tables)
-		find_fault(s, "a view has another number of tables than it says", v->pmap->owner, s->sum);
-	lock_give(&v->pmap->lock);
-	return false;
+	return audit_tree(s, &vm_of(s)->view[s->view]->table);
 }
 
 /* ---- counts, ledger ---- */
@@ -289,9 +285,8 @@ static bool step_counts(struct audit_state *s)
 
 static bool step_ledger(struct audit_state *s)
 {
-	const char *fault = s->host->quiet ? ledger_against_vms(&s->ledger, s->resident) : NULL;
-	if (fault)
-		find_fault(s, fault, OWNER_NONE, s->resident);
+	if (s->host->quiet && s->ledger.kind[FRAME_GUEST] != s->resident)
+		find_fault(s, "guest frames differ from what is resident in all VMs", OWNER_NONE, s->resident);
 	return false;
 }
 
@@ -301,7 +296,7 @@ static const struct {
 	bool (*step)(struct audit_state *s); /* true: there is more of it */
 	enum audit_scope scope;
 } phases[] = {
-	{ step_frames, ONCE },     { step_pmap, PER_VM },    { step_nodes, PER_VM },  { step_leaves, PER_VIEW },
+	{ step_frames, ONCE },     { step_pmap, PER_VM },    { step_tree, PER_VM },  { step_leaves, PER_VIEW },
 	{ step_tables, PER_VIEW }, { step_counts, ONCE },    { step_ledger, ONCE },
 };
 

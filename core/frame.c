@@ -30,12 +30,6 @@ static const u64 arrows[FRAME_KINDS] = {
 /* Kinds whose contents a VM may see: a dirty frame never becomes one. */
 #define SEEN_BY_VM (TO(GUEST) | TO(PRIVATE))
 
-static const char *const names[FRAME_KINDS] = {
-	[FRAME_ABSENT] = "absent",   [FRAME_FREE] = "free",       [FRAME_IMAGE] = "image",
-	[FRAME_BOOT] = "boot",       [FRAME_POOL] = "pool",       [FRAME_TABLE] = "table",
-	[FRAME_GUEST] = "guest",     [FRAME_PRIVATE] = "private", [FRAME_SCRUBBING] = "scrubbing",
-};
-
 bool frame_may_become(enum frame_kind from, enum frame_kind to)
 {
 	return from < FRAME_KINDS && to < FRAME_KINDS && (arrows[from] & BIT(to));
@@ -84,9 +78,4 @@ void frame_unref(struct frame *f)
 {
 	CHECK(f->count != 0);
 	f->count--;
-}
-
-const char *frame_kind_name(enum frame_kind kind)
-{
-	return kind < FRAME_KINDS ? names[kind] : "no kind";
 }

@@ -20,7 +20,7 @@ enum frame_kind {
 	FRAME_IMAGE,      /* Ringmur itself and what it needs from boot on */
 	FRAME_BOOT,       /* a boot module, until it has been copied */
 	FRAME_POOL,       /* hypervisor bookkeeping, in the pool map */
-	FRAME_TABLE,      /* a page table of a view of `owner`, in the pool map */
+	FRAME_TABLE,      /* a page table of a view of `owner`, or its pmap; in the pool map */
 	FRAME_GUEST,      /* RAM of VM `owner` */
 	FRAME_PRIVATE,    /* the VM's private part: monitor, private halves of its vCPUs */
 	FRAME_SCRUBBING,  /* taken out of the allocator to be scrubbed */
@@ -60,7 +60,6 @@ void frame_become(struct frame *f, enum frame_kind kind, owner_t owner);
 /* The same for `n` frames in a row, at the cost of a compare and a store each where they are alike. */
 void frames_become(struct frame *f, u32 n, enum frame_kind kind, owner_t owner);
 bool frame_may_become(enum frame_kind from, enum frame_kind to);
-const char *frame_kind_name(enum frame_kind kind);
 
 /* A pmap entry names the frame, or no longer does. frame_ref refuses when the count is full. */
 must_use status frame_ref(struct frame *f);

@@ -10,21 +10,6 @@ void ledger_add(struct ledger *l, const struct frame_table *frames, hfn_t first,
 		l->kind[frame_of(frames, hfn(i))->kind]++;
 }
 
-u64 ledger_installed(const struct ledger *l)
-{
-	u64 sum = 0;
-	for (u32 k = FRAME_ABSENT + 1; k < FRAME_KINDS; k++)
-		sum += l->kind[k];
-	return sum;
-}
-
-struct ledger_vm ledger_of_vm(const struct pmap *p)
-{
-	CHECK(p->resident <= p->promised);
-	return (struct ledger_vm){ .promised = p->promised, .resident = p->resident,
-				   .untouched = p->promised - p->resident };
-}
-
 const char *ledger_against_alloc(const struct ledger *l, const struct alloc *a)
 {
 	if (l->kind[FRAME_FREE] != a->free_frames)
@@ -41,9 +26,4 @@ const char *ledger_against_pool(const struct ledger *l, const struct pool *p)
 	if (l->kind[FRAME_TABLE] > p->used_frames)
 		return "more tables than the pool has handed out";
 	return NULL;
-}
-
-const char *ledger_against_vms(const struct ledger *l, u64 resident)
-{
-	return l->kind[FRAME_GUEST] == resident ? NULL : "guest frames differ from what is resident in all VMs";
 }

@@ -26,10 +26,4 @@ static inline void lock_give(struct lock *l)
 	__atomic_store_n(&l->serving, l->serving + 1, __ATOMIC_RELEASE);
 }
 
-static inline bool lock_is_held(const struct lock *l)
-{
-	return __atomic_load_n(&l->serving, __ATOMIC_RELAXED) !=
-	       __atomic_load_n(&l->next, __ATOMIC_RELAXED);
-}
-
 #endif

@@ -1,16 +1,13 @@
 /*
  * pmap: the truth about one VM's memory: what backs each guest frame.
  *
- * A radix tree over guest frame numbers, with 2 MiB leaves: its size follows what is touched. All faults of all engines go
+ * A tree over guest frame numbers (pt.h), with 2 MiB leaves: its size follows what is touched. All faults of all engines go
  * through pmap_resolve. One lock per VM guards the pmap and the tables of all its views.
  */
 #ifndef CORE_PMAP_H
 #define CORE_PMAP_H
 
-#include "core/alloc.h"
-#include "core/pool.h"
-
-struct settlement;
+#include "core/pt.h"
 
 enum pmap_state {
 	PMAP_NONE = 0, /* outside of RAM and of every device: reads all ones, writes go nowhere */
@@ -34,14 +31,11 @@ struct pmap_range {
 struct pmap {
 	struct lock lock;
 	owner_t owner;
-	struct pool *pool;
 	struct alloc *alloc;
-	struct frame_table frames;
-	hfn_t root;               /* radix tree, pool frames of kind FRAME_POOL owned by the VM */
+	struct pt tree;           /* what is present */
 	struct pmap_range range[PMAP_RANGES]; /* sorted, disjoint: what the machine promises */
 	u32 range_count;
 	u64 promised, resident;   /* 4 KiB frames; untouched = promised - resident */
-	u64 nodes;                /* pool frames of the tree */
 	u64 changes;              /* grows with each commit: the auditor's epoch */
 	bool large;               /* back by 2 MiB where possible */
 	struct alloc_preparing preparing;
@@ -67,11 +61,5 @@ struct pmap_backing pmap_look(const struct pmap *p, gfn_t f);
 must_use status pmap_release(struct pmap *p, gfn_t first, u64 count, u32 budget, struct settlement *s, u64 *done);
 /* The tree itself, once nothing is resident; what was being prepared goes back. */
 void pmap_destroy(struct pmap *p);
-/* Calls visit(ctx, gfn, backing, frames) for each present leaf, in order. */
-bool pmap_visit(const struct pmap *p, bool (*visit)(void *context, gfn_t first, hfn_t frame, u32 frames), void *context);
-/* The same for leaves that touch [first, first + count), and for the frames of the tree itself. */
-bool pmap_visit_part(const struct pmap *p, gfn_t first, u64 count,
-		     bool (*visit)(void *context, gfn_t first, hfn_t frame, u32 frames), void *context);
-bool pmap_visit_nodes(const struct pmap *p, bool (*visit)(void *context, hfn_t node), void *context);
 
 #endif

@@ -6,8 +6,6 @@
 #include "core/pool.h"
 #include "core/bits.h"
 
-#define WORD_BITS 64u
-
 void pool_init(struct pool *p, struct alloc *a, void *base)
 {
 	*p = (struct pool){ .alloc = a, .base = base };
@@ -26,10 +24,7 @@ static status grow(struct pool *p)
 		alloc_undo(a, first, BLOCK_FRAMES);
 		return NO_MEMORY;
 	}
-	p->block[p->blocks].first = first;
-	p->block[p->blocks].used = 0;
-	__builtin_memset(p->block[p->blocks].map, 0, sizeof(p->block[p->blocks].map));
-	p->blocks++;
+	p->block[p->blocks++].first = first; /* the rest of it is zeros: no block ever leaves */
 	return OK;
 }
 
@@ -47,11 +42,11 @@ static status take_bit(struct pool *p, hfn_t *out)
 	u32 word = 0;
 	while (p->block[n].map[word] == ~0ull)
 		word++;
-	u32 bit = (u32)__builtin_ctzll(~p->block[n].map[word]);
-	p->block[n].map[word] |= BIT(bit);
+	u32 i = word * WORD_BITS + (u32)__builtin_ctzll(~p->block[n].map[word]);
+	map_flip(p->block[n].map, i);
 	p->block[n].used++;
 	p->used_frames++;
-	*out = hfn_add(p->block[n].first, word * WORD_BITS + bit);
+	*out = hfn_add(p->block[n].first, i);
 	return OK;
 }
 
@@ -68,16 +63,21 @@ status pool_take(struct pool *p, enum frame_kind kind, owner_t owner, hfn_t *out
 	return st;
 }
 
-void pool_give(struct pool *p, hfn_t f)
+/* The block that holds the frame; p->blocks: none does. */
+static u32 block_of(const struct pool *p, hfn_t f)
 {
-	lock_take(&p->lock);
 	u32 n = 0;
 	while (n < p->blocks && f.v - p->block[n].first.v >= BLOCK_FRAMES)
 		n++;
-	CHECK(n < p->blocks);
-	u32 i = (u32)(f.v % BLOCK_FRAMES);
-	CHECK(p->block[n].map[i / WORD_BITS] & BIT(i % WORD_BITS));
-	p->block[n].map[i / WORD_BITS] &= ~BIT(i % WORD_BITS);
+	return n;
+}
+
+void pool_give(struct pool *p, hfn_t f)
+{
+	lock_take(&p->lock);
+	u32 n = block_of(p, f), i = (u32)(f.v % BLOCK_FRAMES);
+	CHECK(n < p->blocks && map_has(p->block[n].map, i));
+	map_flip(p->block[n].map, i);
 	p->block[n].used--;
 	p->used_frames--;
 	frame_become(frame_of(&p->alloc->frames, f), FRAME_POOL, OWNER_HYPERVISOR);
@@ -86,12 +86,7 @@ void pool_give(struct pool *p, hfn_t f)
 
 bool pool_holds(const struct pool *p, hfn_t f, bool *used)
 {
-	for (u32 n = 0; n < p->blocks; n++) {
-		if (f.v - p->block[n].first.v >= BLOCK_FRAMES)
-			continue;
-		u32 i = (u32)(f.v % BLOCK_FRAMES);
-		*used = p->block[n].map[i / WORD_BITS] & BIT(i % WORD_BITS);
-		return true;
-	}
-	return false;
+	u32 n = block_of(p, f);
+	*used = n < p->blocks && map_has(p->block[n].map, (u32)(f.v % BLOCK_FRAMES));
+	return n < p->blocks;
 }

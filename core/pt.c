@@ -17,11 +17,6 @@ static u32 index_of(u64 address, u8 level)
 	return (u32)(address / pt_span(level)) % ENTRIES;
 }
 
-static u32 frames_in(u8 level)
-{
-	return (u32)(pt_span(level) >> PAGE_SHIFT);
-}
-
 static u64 *table_at(const struct pt *t, hfn_t table)
 {
 	return pool_at(t->pool, frame_hpa(table));
@@ -177,7 +172,7 @@ status pt_reach(struct pt *t, u64 address, u8 level, struct pt_slot *out)
 status pt_map(struct pt *t, u64 address, hfn_t to, u8 level, enum pt_rights rights)
 {
 	CHECK(t->format->leaf_levels & BIT(level));
-	CHECK(to.v % frames_in(level) == 0 && address % pt_span(level) == 0);
+	CHECK(to.v % pt_frames(level) == 0 && address % pt_span(level) == 0);
 	struct pt_slot slot = pt_find(t, address, level);
 	u64 marks = t->format->accessed | t->format->dirty;
 	u64 leaf = pt_leaf(t->format, to, level, rights);
@@ -195,7 +190,6 @@ status pt_map(struct pt *t, u64 address, hfn_t to, u8 level, enum pt_rights righ
 struct drop {
 	struct pt *t;
 	struct view *view;
-	const struct frame_table *frames;
 	struct settlement *s;
 	u64 at, end; /* what is left of the range */
 	u32 budget;
@@ -205,8 +199,11 @@ static void drop_leaf(struct drop *d, u64 *entry, u8 level)
 {
 	u64 old = take_out(entry);
 	hfn_t first = pt_entry_frame(d->t->format, old);
-	if (first.v + frames_in(level) <= d->frames->limit)
-		settle_stamp_run(d->s, d->view, frame_of(d->frames, first), frames_in(level));
+	const struct frame_table *frames = &d->t->pool->alloc->frames;
+	if (d->t->dropped)
+		d->t->dropped(d->t, first, pt_frames(level), d->s);
+	else if (first.v + pt_frames(level) <= frames->limit)
+		settle_stamp(d->s, d->view, frame_of(frames, first), pt_frames(level));
 	else
 		settle_view(d->s, d->view); /* a device's page: in no frame table */
 	d->budget--;
@@ -226,12 +223,19 @@ static bool may_go(const struct pt *t, u8 level)
 	return t->keep == 0 || level < t->keep;
 }
 
+/* Named by no entry any more. */
+static void owe_table(struct pt *t, struct view *v, hfn_t table, struct settlement *s)
+{
+	if (v)
+		settle_stamp(s, v, frame_of(&t->pool->alloc->frames, table), 1);
+	settle_add_table(s, table);
+	t->tables--;
+}
+
 static void unlink_table(struct drop *d, u64 *entry)
 {
 	hfn_t table = pt_entry_frame(d->t->format, take_out(entry));
-	settle_stamp(d->s, d->view, frame_of(d->frames, table));
-	settle_add_table(d->s, table);
-	d->t->tables--;
+	owe_table(d->t, d->view, table, d->s);
 }
 
 /* Whatever comes next may empty one table of each level: is there room for all of them? */
@@ -277,13 +281,12 @@ static status drop_in_table(struct drop *d, hfn_t table, u8 level, u64 base)
 	return OK;
 }
 
-status pt_drop(struct pt *t, struct view *v, const struct frame_table *frames, u64 address, u64 length, u32 budget,
-	       struct settlement *s, u64 *done)
+status pt_drop(struct pt *t, struct view *v, u64 address, u64 length, u32 budget, struct settlement *s, u64 *done)
 {
 	u64 whole = ENTRIES * pt_span(t->format->levels);
 	u64 first = address % whole;
 	CHECK(length <= whole - first);
-	struct drop d = { .t = t, .view = v, .frames = frames, .s = s, .at = first, .end = first + length, .budget = budget };
+	struct drop d = { .t = t, .view = v, .s = s, .at = first, .end = first + length, .budget = budget };
 	status st = drop_in_table(&d, t->root, t->format->levels, 0);
 	*done = d.at - first;
 	return st;
@@ -338,21 +341,19 @@ bool pt_visit_tables(const struct pt *t, bool (*visit)(void *context, hfn_t tabl
 	return visit_table(&v, t->root, t->format->levels, 0);
 }
 
-status pt_destroy(struct pt *t, struct view *v, const struct frame_table *frames, struct settlement *s)
+status pt_destroy(struct pt *t, struct view *v, struct settlement *s)
 {
 	if (hfn_is_none(t->root))
 		return OK;
 	t->keep = 0;
 	u64 done;
-	status st = pt_drop(t, v, frames, 0, ENTRIES * pt_span(t->format->levels), DESTROY_SLICE, s, &done);
+	status st = pt_drop(t, v, 0, ENTRIES * pt_span(t->format->levels), DESTROY_SLICE, s, &done);
 	if (st != OK)
 		return st;
 	if (!settle_has_room(s, 1))
 		return AGAIN;
 	CHECK(is_empty(t, t->root) && t->tables == 1);
-	settle_stamp(s, v, frame_of(frames, t->root));
-	settle_add_table(s, t->root);
+	owe_table(t, v, t->root, s);
 	t->root = HFN_NONE;
-	t->tables = 0;
 	return OK;
 }

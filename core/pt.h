@@ -9,7 +9,7 @@
 
 #include "core/settle.h"
 
-enum pt_rights { PT_READ = 1, PT_WRITE = 2, PT_EXEC = 4, PT_USER = 8, PT_GLOBAL = 16, PT_UNCACHED = 32 };
+enum pt_rights { PT_NONE = 0, PT_READ = 1, PT_WRITE = 2, PT_EXEC = 4, PT_USER = 8, PT_GLOBAL = 16, PT_UNCACHED = 32 };
 
 struct pt_format {
 	const char *name;
@@ -29,6 +29,9 @@ extern const struct pt_format fmt_host, fmt_npt;
 /* Bytes that one entry of a table of that level covers. */
 static inline u64 pt_span(u8 level) { return PAGE_SIZE << (PT_INDEX_BITS * (level - 1u)); }
 
+/* Likewise in frames. */
+static inline u32 pt_frames(u8 level) { return (u32)(pt_span(level) >> PAGE_SHIFT); }
+
 enum pt_what { PT_HOLE, PT_TABLE, PT_LEAF };
 
 struct pt {
@@ -37,6 +40,8 @@ struct pt {
 	owner_t owner; /* of its tables */
 	hfn_t root;
 	u64 tables; /* that exist, the root included */
+	/* What happens to a leaf's frames that pt_drop took out; NULL: they are stamped for its view. */
+	void (*dropped)(struct pt *t, hfn_t first, u32 frames, struct settlement *s);
 	u8 keep;    /* tables of this level and above stay when pt_drop empties them, for others link them too; 0: none */
 };
 
@@ -61,10 +66,9 @@ must_use status pt_reach(struct pt *t, u64 address, u8 level, struct pt_slot *ou
 /* Fills a hole with a leaf. IN_USE if something else stands there; the same leaf is OK. */
 must_use status pt_map(struct pt *t, u64 address, hfn_t to, u8 level, enum pt_rights rights);
 /* Takes leaves out of [address, address + length): entries by exchange, frames stamped for `v`, emptied tables into the
- * debt. A leaf that sticks out is split first. Stops early (AGAIN) when the settlement is full or after `budget`
+ * debt. `v` is NULL for a tree that no processor walks. A leaf that sticks out is split first. Stops early (AGAIN) when the settlement is full or after `budget`
  * entries; *done tells how far it came. */
-must_use status pt_drop(struct pt *t, struct view *v, const struct frame_table *frames, u64 address, u64 length, u32 budget,
-	       struct settlement *s, u64 *done);
+must_use status pt_drop(struct pt *t, struct view *v, u64 address, u64 length, u32 budget, struct settlement *s, u64 *done);
 /* Calls `visit` for each leaf, in order of address; false from it stops. Bounded by the caller's range. */
 typedef bool pt_visitor(void *context, u64 address, u64 entry, u8 level);
 bool pt_visit(const struct pt *t, u64 address, u64 length, pt_visitor *visit, void *context);
@@ -72,6 +76,6 @@ bool pt_visit(const struct pt *t, u64 address, u64 length, pt_visitor *visit, vo
 bool pt_visit_tables(const struct pt *t, bool (*visit)(void *context, hfn_t table, u8 level), void *context);
 /* A view's whole table, root included, into the debt, in slices: AGAIN until it is gone. The leaves' frames are
  * stamped. Nobody runs on the table any more, and nobody else links its tables. */
-must_use status pt_destroy(struct pt *t, struct view *v, const struct frame_table *frames, struct settlement *s);
+must_use status pt_destroy(struct pt *t, struct view *v, struct settlement *s);
 
 #endif

@@ -12,7 +12,7 @@ status ptview_init(struct ptview *v, const char *name, const struct pt_format *f
 	CHECK(base % BLOCK_SIZE == 0);
 	*v = (struct ptview){ .pmap = pmap, .base = base, .rights = rights, .span = pt_span((u8)(format->levels + 1)) - base };
 	view_init(&v->view, name, &settler->clock);
-	return pt_init(&v->table, format, pmap->pool, pmap->owner);
+	return pt_init(&v->table, format, pmap->tree.pool, pmap->owner);
 }
 
 /* A leaf stands there already: another processor was faster, or it lacks a right that the truth gives. */
@@ -63,10 +63,9 @@ status ptview_resolve(struct ptview *v, gpa_t at, enum pmap_access access)
 status ptview_drop(struct ptview *v, gfn_t first, u64 count, u32 budget, struct settlement *s, u64 *done)
 {
 	u64 bytes;
-	status st = pt_drop(&v->table, &v->view, &v->pmap->frames, v->base + frame_gpa(first).v, count << PAGE_SHIFT, budget,
+	status st = pt_drop(&v->table, &v->view, v->base + frame_gpa(first).v, count << PAGE_SHIFT, budget,
 			    s, &bytes);
 	*done = bytes >> PAGE_SHIFT;
-	v->drops++;
 	return st;
 }
 
@@ -74,9 +73,8 @@ static void weaken(struct ptview *v, const struct pt_slot *slot, struct settleme
 {
 	const struct pt_format *f = v->table.format;
 	u64 old = __atomic_fetch_and(slot->entry, ~f->write, __ATOMIC_SEQ_CST);
-	u32 frames = slot->level == LARGE ? BLOCK_FRAMES : 1;
 	if (old & f->write)
-		settle_stamp_run(s, &v->view, frame_of(&v->pmap->frames, pt_entry_frame(f, old)), frames);
+		settle_stamp(s, &v->view, frame_of(&v->pmap->alloc->frames, pt_entry_frame(f, old)), pt_frames(slot->level));
 }
 
 status ptview_protect(struct ptview *v, gfn_t first, u64 count, struct settlement *s)
@@ -100,5 +98,5 @@ status ptview_protect(struct ptview *v, gfn_t first, u64 count, struct settlemen
 
 status ptview_destroy(struct ptview *v, struct settlement *s)
 {
-	return pt_destroy(&v->table, &v->view, &v->pmap->frames, s);
+	return pt_destroy(&v->table, &v->view, s);
 }

@@ -5,7 +5,6 @@
 #define CORE_PTVIEW_H
 
 #include "core/pmap.h"
-#include "core/pt.h"
 
 struct ptview {
 	struct view view;
@@ -14,7 +13,7 @@ struct ptview {
 	u64 base;              /* table address of guest-physical 0 (0 in nested tables) */
 	u64 span;              /* bytes from there that mirror the pmap; the table may hold the VM's private part elsewhere */
 	enum pt_rights rights; /* at most */
-	u64 fills, drops;
+	u64 fills;
 };
 
 must_use status ptview_init(struct ptview *v, const char *name, const struct pt_format *format, struct pmap *pmap,

@@ -18,17 +18,12 @@ void settle_view(struct settlement *s, struct view *v)
 	s->views[s->view_count++] = v;
 }
 
-void settle_stamp_run(struct settlement *s, struct view *v, struct frame *f, u32 count)
+void settle_stamp(struct settlement *s, struct view *v, struct frame *f, u32 count)
 {
 	u64 stamp = __atomic_load_n(&v->clock->now, __ATOMIC_SEQ_CST) + 1;
 	for (u32 i = 0; i < count; i++)
 		f[i].stamp = stamp;
 	settle_view(s, v);
-}
-
-void settle_stamp(struct settlement *s, struct view *v, struct frame *f)
-{
-	settle_stamp_run(s, v, f, 1);
 }
 
 static void add_run(struct settlement *s, hfn_t first, u32 count, bool table)
@@ -85,10 +80,8 @@ static void wait_for_processors(struct settlement *s, struct view *v, u64 genera
 {
 	const struct mem_env *env = s->settler->env;
 	for (unsigned cpu = 0; cpu < MAX_CPUS; cpu++)
-		while (may_use(v, cpu, generation)) {
-			__atomic_fetch_add(&s->settler->waits, 1, __ATOMIC_RELAXED);
+		while (may_use(v, cpu, generation))
 			env->relax(env->context);
-		}
 }
 
 /* The flush ledger: for each view of the debt, no processor can use what the run's frames lost up to their last stamp. */

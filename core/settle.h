@@ -25,7 +25,7 @@ struct settler { /* what every settlement of the host shares */
 	struct alloc *alloc;
 	struct pool *pool;
 	const struct mem_env *env;
-	u64 settled, waits; /* statistics */
+	u64 settled; /* how many: what tests look at */
 };
 
 struct settle_run {
@@ -47,9 +47,8 @@ void settlement_close(struct settlement *s); /* the cleanup: CHECKs that nothing
 #define SETTLEMENT(name, by) \
 	struct settlement name __attribute__((cleanup(settlement_close))) = { .settler = (by) }
 
-/* An entry of `v` that named `f` has been removed or weakened, whoever caused it. Called after the exchange that did it. */
-void settle_stamp(struct settlement *s, struct view *v, struct frame *f);
-void settle_stamp_run(struct settlement *s, struct view *v, struct frame *f, u32 count);
+/* An entry of `v` that named `count` frames from `f` on has been removed or weakened, whoever caused it. Called after the exchange that did it. */
+void settle_stamp(struct settlement *s, struct view *v, struct frame *f, u32 count);
 /* The view joins the debt without a frame (an entry was weakened). */
 void settle_view(struct settlement *s, struct view *v);
 /* Room for that many more runs? Callers that may need more settle in slices. */

@@ -33,7 +33,10 @@ struct view {
 	struct view_cpu cpu[MAX_CPUS];
 };
 
-void view_init(struct view *v, const char *name, struct flush_clock *clock);
+static inline void view_init(struct view *v, const char *name, struct flush_clock *clock)
+{
+	*v = (struct view){ .name = name, .clock = clock };
+}
 
 /* Publishes this processor as inside; returns the generation that it must have flushed to. If that is newer than
  * what its tag or TLB was flushed to, the caller flushes first, then calls view_flushed. */

@@ -288,7 +288,7 @@ static void release_modules(struct vm *vm)
 		SETTLEMENT(s, &mm.settler);
 		u64 done = 0;
 		lock_take(&vm->pmap.lock);
-		status r = pt_drop(&vm->space.window.table, &vm->space.window.view, &mm.frames, at, end - at, RELEASE_BUDGET, &s, &done);
+		status r = pt_drop(&vm->space.window.table, &vm->space.window.view, at, end - at, RELEASE_BUDGET, &s, &done);
 		lock_give(&vm->pmap.lock);
 		settle(&s);
 		CHECK(r == OK || r == AGAIN);

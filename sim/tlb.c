@@ -112,8 +112,8 @@ static void use_frame(struct sim *s, const struct live *l, u64 guest_frame, u64 
 		sim_fail("a translation leads out of RAM");
 	const struct frame *f = &s->frames.at[frame];
 	if (f->kind != FRAME_GUEST || f->owner != l->vm->pmap.owner)
-		sim_fail("VM %u reaches frame %lu, which is %s of %u", l->vm->pmap.owner, (unsigned long)frame,
-			 frame_kind_name(f->kind), f->owner);
+		sim_fail("VM %u reaches frame %lu, which is of kind %u of %u", l->vm->pmap.owner, (unsigned long)frame,
+			 f->kind, f->owner);
 	for (u32 i = 0; i < MARKS; i++) {
 		u64 is = *mark_at(s, frame, i);
 		if (is != 0 && is != mark_of(l->vm, guest_frame))
@@ -165,8 +165,8 @@ static struct mmu_translation walk(struct sim *s, const struct sim_cpu *c, const
 			continue;
 		const struct frame *f = &s->frames.at[e->frame];
 		if (f->kind != FRAME_TABLE || f->owner != l->vm->pmap.owner)
-			sim_fail("VM %u walks through frame %lu, which is %s of %u", l->vm->pmap.owner,
-				 (unsigned long)e->frame, frame_kind_name(f->kind), f->owner);
+			sim_fail("VM %u walks through frame %lu, which is of kind %u of %u", l->vm->pmap.owner,
+				 (unsigned long)e->frame, f->kind, f->owner);
 		*top = e->level;
 		return mmu_walk_from(&s->ram, e->frame << PAGE_SHIFT, e->level, address);
 	}

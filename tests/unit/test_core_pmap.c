@@ -133,7 +133,7 @@ static void test_large_only_into_emptiness(void **state)
 	assert_int_equal(resolve(p, 2, PMAP_WRITE, &b), OK);
 	assert_int_equal(b.level, 1);
 	release_all(s, p, 0, BLOCK_FRAMES);
-	assert_int_equal(p->nodes, 1);
+	assert_int_equal(p->tree.tables, 1);
 	assert_int_equal(resolve(p, 2, PMAP_WRITE, &b), OK);
 	assert_int_equal(b.level, 2);
 }
@@ -205,11 +205,11 @@ static void test_destroy_gives_back_what_is_prepared(void **state)
 	assert_int_equal(s->alloc.free_frames, before);
 }
 
-static bool remember(void *context, gfn_t first, hfn_t frame, u32 frames)
+static bool remember(void *context, u64 address, u64 entry, u8 level)
 {
 	u64 *next = context;
-	assert_true(first.v >= *next && !hfn_is_none(frame));
-	*next = first.v + frames;
+	assert_true(address >= *next && entry);
+	*next = address + pt_span(level);
 	return true;
 }
 
@@ -222,8 +222,8 @@ static void test_visit_in_order(void **state)
 	for (u32 i = 0; i < ARRAY_SIZE(touched); i++)
 		assert_int_equal(resolve(p, touched[i], PMAP_READ, &b), OK);
 	u64 next = 0;
-	assert_true(pmap_visit(p, remember, &next));
-	assert_int_equal(next, BIT(30) + BLOCK_FRAMES);
+	assert_true(pt_visit(&p->tree, 0, BIT(48), remember, &next));
+	assert_int_equal(next, frame_gpa(gfn(BIT(30) + BLOCK_FRAMES)).v);
 }
 
 /* ---- every allocation fails once ---- */
@@ -235,7 +235,7 @@ struct sums {
 static struct sums sums_of(const struct sim *s)
 {
 	const struct sim_vm *vm = &s->vm[0];
-	return (struct sums){ vm->pmap.resident, vm->pmap.nodes, vm->nested.table.tables + vm->window.table.tables,
+	return (struct sums){ vm->pmap.resident, vm->pmap.tree.tables, vm->nested.table.tables + vm->window.table.tables,
 			      s->pool.used_frames, s->alloc.free_frames };
 }
 

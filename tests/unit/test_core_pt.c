@@ -66,7 +66,7 @@ static void drop_all(struct bench *b, u64 address, u64 length)
 {
 	u64 done = 0;
 	SETTLEMENT(debt, &b->s->settler);
-	assert_int_equal(pt_drop(&b->pt, &b->view, &b->s->frames, address, length, 10000, &debt, &done), OK);
+	assert_int_equal(pt_drop(&b->pt, &b->view, address, length, 10000, &debt, &done), OK);
 	assert_int_equal(done, length);
 	settle(&debt);
 }
@@ -149,7 +149,7 @@ static void test_drop_stamps_and_unlinks(void **state)
 		assert_int_equal(pt_map(&b->pt, AT + n * PAGE_SIZE, hfn_add(b->block, n), 1, RWX), OK);
 	b->s->settler.clock.now = 41;
 	SETTLEMENT(debt, &b->s->settler);
-	assert_int_equal(pt_drop(&b->pt, &b->view, &b->s->frames, AT, 3 * PAGE_SIZE, 100, &debt, &done), OK);
+	assert_int_equal(pt_drop(&b->pt, &b->view, AT, 3 * PAGE_SIZE, 100, &debt, &done), OK);
 	assert_int_equal(done, 3 * PAGE_SIZE);
 	for (u32 n = 0; n < 4; n++) {
 		assert_int_equal(look(b, AT + n * PAGE_SIZE).present, n == 3);
@@ -158,7 +158,7 @@ static void test_drop_stamps_and_unlinks(void **state)
 	assert_int_equal(b->pt.tables, 4);
 	assert_int_equal(debt.view_count, 1);
 	assert_int_equal(debt.run_count, 0);
-	assert_int_equal(pt_drop(&b->pt, &b->view, &b->s->frames, AT, BLOCK_SIZE, 100, &debt, &done), OK);
+	assert_int_equal(pt_drop(&b->pt, &b->view, AT, BLOCK_SIZE, 100, &debt, &done), OK);
 	assert_int_equal(b->pt.tables, 1);
 	assert_int_equal(debt.run_count, 3);
 	for (u32 i = 0; i < debt.run_count; i++) { /* still tables, until the debt is paid */
@@ -181,7 +181,7 @@ static void test_kept_tables(void **state)
 	assert_int_equal(b->pt.tables, 2);
 	assert_int_equal(pt_find(&b->pt, AT, 1).level, 3);
 	SETTLEMENT(debt, &b->s->settler);
-	assert_int_equal(pt_destroy(&b->pt, &b->view, &b->s->frames, &debt), OK);
+	assert_int_equal(pt_destroy(&b->pt, &b->view, &debt), OK);
 	settle(&debt);
 	assert_int_equal(b->s->pool.used_frames, 0);
 }
@@ -196,7 +196,7 @@ static void test_drop_in_slices(void **state)
 	while (at < end) {
 		u64 done;
 		SETTLEMENT(debt, &b->s->settler);
-		status st = pt_drop(&b->pt, &b->view, &b->s->frames, at, end - at, 3, &debt, &done);
+		status st = pt_drop(&b->pt, &b->view, at, end - at, 3, &debt, &done);
 		assert_true(st == (at + done == end ? OK : AGAIN));
 		at += done;
 		calls++;
@@ -252,7 +252,7 @@ static void test_destroy(void **state)
 	status st;
 	do {
 		SETTLEMENT(debt, &b->s->settler);
-		st = pt_destroy(&b->pt, &b->view, &b->s->frames, &debt);
+		st = pt_destroy(&b->pt, &b->view, &debt);
 		calls++;
 		settle(&debt);
 	} while (st == AGAIN);
@@ -357,7 +357,7 @@ static void drop_one(void *argument)
 	struct bench *b = o->b;
 	u64 done;
 	struct settlement debt = { .settler = &b->s->settler };
-	CHECK(pt_drop(&b->pt, &b->view, &b->s->frames, AT, PAGE_SIZE, 1, &debt, &done) == OK);
+	CHECK(pt_drop(&b->pt, &b->view, AT, PAGE_SIZE, 1, &debt, &done) == OK);
 	settle(&debt);
 }
 

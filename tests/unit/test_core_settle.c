@@ -73,7 +73,7 @@ static int teardown(void **state)
 
 static void owe_the_frame(struct settlement *debt)
 {
-	settle_stamp(debt, &b.view, frame_of(&b.s->frames, b.frame));
+	settle_stamp(debt, &b.view, frame_of(&b.s->frames, b.frame), 1);
 	settle_add_frames(debt, b.frame, 1);
 }
 
