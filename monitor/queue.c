@@ -94,6 +94,8 @@ static void (*const handlers[])(struct machine *m, const struct mon_entry *e) = 
 	[MON_ENTRY_INIT] = on_init,
 };
 
+static bool is_exit(u32 kind) { return kind == MON_ENTRY_IO || kind == MON_ENTRY_MMIO || kind == MON_ENTRY_EMULATE; }
+
 bool queue_serve(struct machine *m)
 {
 	const struct mon_entry *e = &ring0_comm()->entry;
@@ -101,6 +103,7 @@ bool queue_serve(struct machine *m)
 
 	if (kind >= ARRAY_SIZE(handlers) || handlers[kind] == NULL)
 		return false;
+	m->interrupts.pic.taker_stopped = is_exit(kind) && e->vcpu == 0;
 	handlers[kind](m, e);
 	if (!m->ended)
 		timers_commit(&m->timers);

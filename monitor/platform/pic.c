@@ -99,10 +99,14 @@ static u32 line_vector(const struct pic *p, u32 line)
 
 static void publish(struct pic *p)
 {
-	u32 line = pending_line(p);
-	bool asserted = line < PIC_LINES;
-	u32 vector = asserted ? line_vector(p, line) : 0;
+	bool asserted;
+	u32 line, vector;
 
+	if (p->published && !p->taker_stopped)
+		return;
+	line = pending_line(p);
+	asserted = line < PIC_LINES;
+	vector = asserted ? line_vector(p, line) : 0;
 	if (asserted == p->published && (!asserted || (line == p->published_line && vector == p->published_vector)))
 		return;
 	p->published = asserted;
@@ -125,8 +129,7 @@ void pic_set_line(struct pic *p, u32 line, bool level)
 {
 	set_input(&p->chip[line / INPUTS], line % INPUTS, level);
 	cascade(p);
-	if (!p->published)
-		publish(p);
+	publish(p);
 }
 
 bool pic_masked(const struct pic *p, u32 line)

@@ -5,9 +5,9 @@
  *                     ^ 2
  *   lines 8..15 ─> slave
  *
- * Ring 0 holds the published request (asserted, vector) and gives that vector when a vCPU takes it; the INTA cycle is then performed
- * here, on MON_ENTRY_PIC_ACK. So that both always speak of the same request, a request once published stays until it is taken or
- * until a vCPU's own access changes the state: an event from outside (pic_set_line) does not replace it.
+ * Ring 0 holds the published request (asserted, vector) and gives that vector when vCPU 0 takes it; the INTA cycle is then performed
+ * here, on MON_ENTRY_PIC_ACK. So that both always speak of the same request, a request once published stays until it is taken, unless
+ * vCPU 0 waits for us (taker_stopped): then it cannot be taking it, and what it does shows at once.
  */
 #ifndef MONITOR_PLATFORM_PIC_H
 #define MONITOR_PLATFORM_PIC_H
@@ -31,6 +31,7 @@ struct pic_chip {
 
 struct pic {
 	struct pic_chip chip[2]; /* master, slave */
+	bool taker_stopped;      /* an exit of vCPU 0, which alone takes the PIC's interrupts, is being served */
 	bool published;          /* what ring 0 was told last ... */
 	u32 published_line;      /* ... and whose request it was */
 	u32 published_vector;

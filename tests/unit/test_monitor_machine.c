@@ -319,6 +319,19 @@ static void the_timer_follows_the_mask(void **state)
 	assert_int_equal(fake.timer_calls, 2); /* the next period */
 }
 
+/* A guest that polls with interrupts off must not find a stale one when it turns them on. */
+static void a_served_device_withdraws_its_request(void **state)
+{
+	(void)state;
+	out(0x21, 1, 0xef);
+	out(PORT_COM1 + 4, 1, 8);
+	out(PORT_COM1 + 1, 1, 2);
+	assert_true(fake.pic_asserted);
+	assert_int_equal(fake.pic_vector, 0x0c);
+	assert_int_equal(in(PORT_COM1 + 2, 1), 0x02);
+	assert_false(fake.pic_asserted);
+}
+
 static void unknown_entries_change_nothing(void **state)
 {
 	(void)state;
@@ -415,6 +428,7 @@ int main(void)
 		cmocka_unit_test_setup(pci_bars, setup),
 		cmocka_unit_test_setup(ioapic_by_its_entries, setup),
 		cmocka_unit_test_setup(the_timer_follows_the_mask, setup),
+		cmocka_unit_test_setup(a_served_device_withdraws_its_request, setup),
 		cmocka_unit_test_setup(unknown_entries_change_nothing, setup),
 		cmocka_unit_test_setup(hammer, setup),
 	};

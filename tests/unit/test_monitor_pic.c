@@ -16,12 +16,30 @@
 
 static struct pic pic;
 
+/* Accesses of vCPU 0, which waits meanwhile. */
+static void guest_write(u32 chip, u32 offset, u8 value)
+{
+	pic.taker_stopped = true;
+	pic_write(&pic, chip, offset, value);
+	pic.taker_stopped = false;
+}
+
+static u32 guest_read(u32 chip, u32 offset)
+{
+	u32 value;
+
+	pic.taker_stopped = true;
+	value = pic_read(&pic, chip, offset);
+	pic.taker_stopped = false;
+	return value;
+}
+
 static void program(u32 chip, u8 base, u8 icw3, u8 icw4)
 {
-	pic_write(&pic, chip, 0, ICW1_USUAL);
-	pic_write(&pic, chip, 1, base);
-	pic_write(&pic, chip, 1, icw3);
-	pic_write(&pic, chip, 1, icw4);
+	guest_write(chip, 0, ICW1_USUAL);
+	guest_write(chip, 1, base);
+	guest_write(chip, 1, icw3);
+	guest_write(chip, 1, icw4);
 }
 
 static int setup(void **state)
@@ -42,14 +60,14 @@ static void pulse(u32 line)
 
 static u32 isr(u32 chip)
 {
-	pic_write(&pic, chip, 0, READ_ISR);
-	return pic_read(&pic, chip, 0);
+	guest_write(chip, 0, READ_ISR);
+	return guest_read(chip, 0);
 }
 
 static u32 irr(u32 chip)
 {
-	pic_write(&pic, chip, 0, READ_IRR);
-	return pic_read(&pic, chip, 0);
+	guest_write(chip, 0, READ_IRR);
+	return guest_read(chip, 0);
 }
 
 static void take(u32 vector)
@@ -68,7 +86,7 @@ static void an_edge_is_one_request(void **state)
 	assert_false(fake.pic_asserted);
 	assert_int_equal(isr(0), 0x10);
 	assert_int_equal(irr(0), 0);
-	pic_write(&pic, 0, 0, EOI);
+	guest_write(0, 0, EOI);
 	assert_int_equal(isr(0), 0);
 	assert_false(fake.pic_asserted); /* still high, but no new edge */
 	pulse(4);
@@ -84,12 +102,12 @@ static void a_level_asks_again(void **state)
 	assert_int_equal(pic_elcr_read(&pic, 0), 0xf8); /* timer, keyboard and cascade stay edges */
 	pic_set_line(&pic, 9, true);
 	take(0x29);
-	pic_write(&pic, 1, 0, EOI);
-	pic_write(&pic, 0, 0, EOI);
+	guest_write(1, 0, EOI);
+	guest_write(0, 0, EOI);
 	take(0x29);
 	pic_set_line(&pic, 9, false);
-	pic_write(&pic, 1, 0, EOI);
-	pic_write(&pic, 0, 0, EOI);
+	guest_write(1, 0, EOI);
+	guest_write(0, 0, EOI);
 	assert_false(fake.pic_asserted);
 }
 
@@ -103,10 +121,10 @@ static void priority_is_kept(void **state)
 	pulse(3); /* higher: at once */
 	take(0x23);
 	assert_int_equal(isr(0), 0x18);
-	pic_write(&pic, 0, 0, EOI); /* of the highest in service, 3 */
+	guest_write(0, 0, EOI); /* of the highest in service, 3 */
 	assert_int_equal(isr(0), 0x10);
 	assert_false(fake.pic_asserted);
-	pic_write(&pic, 0, 0, EOI);
+	guest_write(0, 0, EOI);
 	take(0x26);
 }
 
@@ -119,23 +137,23 @@ static void the_slave_stands_at_input_2(void **state)
 	assert_int_equal(isr(1), 0x40);
 	pulse(4); /* below the cascade */
 	assert_false(fake.pic_asserted);
-	pic_write(&pic, 1, 0, EOI);
-	pic_write(&pic, 0, 0, EOI);
+	guest_write(1, 0, EOI);
+	guest_write(0, 0, EOI);
 	take(0x24);
 }
 
 static void the_mask_holds_and_lets_go(void **state)
 {
 	(void)state;
-	pic_write(&pic, 0, 1, 0x10);
-	assert_int_equal(pic_read(&pic, 0, 1), 0x10);
+	guest_write(0, 1, 0x10);
+	assert_int_equal(guest_read(0, 1), 0x10);
 	assert_true(pic_masked(&pic, 4));
 	pulse(4);
 	assert_false(fake.pic_asserted);
 	assert_int_equal(irr(0), 0x10);
-	pic_write(&pic, 0, 1, 0);
+	guest_write(0, 1, 0);
 	take(0x24);
-	pic_write(&pic, 0, 1, 0x04);
+	guest_write(0, 1, 0x04);
 	assert_true(pic_masked(&pic, 12));
 	assert_false(pic_masked(&pic, 5));
 }
@@ -157,7 +175,23 @@ static void a_vcpu_that_masks_withdraws(void **state)
 	(void)state;
 	pulse(4);
 	assert_true(fake.pic_asserted);
-	pic_write(&pic, 0, 1, 0xff);
+	guest_write(0, 1, 0xff);
+	assert_false(fake.pic_asserted);
+	guest_write(0, 1, 0);
+	assert_true(fake.pic_asserted);
+	pic_write(&pic, 0, 1, 0xff); /* another vCPU's access: the first may be taking it now */
+	assert_true(fake.pic_asserted);
+	take(0x24);
+}
+
+static void a_vcpu_that_serves_the_device_withdraws(void **state)
+{
+	(void)state;
+	pulse(4);
+	assert_true(fake.pic_asserted);
+	pic.taker_stopped = true;
+	pic_set_line(&pic, 4, false);
+	pic.taker_stopped = false;
 	assert_false(fake.pic_asserted);
 }
 
@@ -168,19 +202,19 @@ static void specific_eoi_and_rotation(void **state)
 	take(0x24);
 	pulse(3);
 	take(0x23);
-	pic_write(&pic, 0, 0, 0x64); /* specific EOI of 4 */
+	guest_write(0, 0, 0x64); /* specific EOI of 4 */
 	assert_int_equal(isr(0), 0x08);
-	pic_write(&pic, 0, 0, 0xe3); /* specific EOI of 3, which becomes the lowest */
+	guest_write(0, 0, 0xe3); /* specific EOI of 3, which becomes the lowest */
 	assert_int_equal(isr(0), 0);
-	pic_write(&pic, 0, 1, 0xff);
+	guest_write(0, 1, 0xff);
 	pulse(3);
 	pulse(5);
-	pic_write(&pic, 0, 1, 0);
+	guest_write(0, 1, 0);
 	take(0x25);
-	pic_write(&pic, 0, 0, 0xa0); /* EOI and rotate: 5 is the lowest now */
+	guest_write(0, 0, 0xa0); /* EOI and rotate: 5 is the lowest now */
 	assert_true(fake.pic_asserted);
 	take(0x23);
-	pic_write(&pic, 0, 0, 0xc7); /* set priority: as after initialisation */
+	guest_write(0, 0, 0xc7); /* set priority: as after initialisation */
 	assert_int_equal(pic.chip[0].lowest, 7);
 }
 
@@ -191,11 +225,11 @@ static void automatic_eoi(void **state)
 	pulse(4);
 	take(0x24);
 	assert_int_equal(isr(0), 0);
-	pic_write(&pic, 0, 0, 0x80); /* rotate on automatic EOI */
+	guest_write(0, 0, 0x80); /* rotate on automatic EOI */
 	pulse(4);
 	take(0x24);
 	assert_int_equal(pic.chip[0].lowest, 4);
-	pic_write(&pic, 0, 0, 0x00);
+	guest_write(0, 0, 0x00);
 	assert_false(pic.chip[0].rotate_auto);
 }
 
@@ -206,10 +240,10 @@ static void special_mask_lets_lower_ones_in(void **state)
 	take(0x23);
 	pulse(6);
 	assert_false(fake.pic_asserted);
-	pic_write(&pic, 0, 1, 0x08);
-	pic_write(&pic, 0, 0, 0x68); /* ESMM, SMM */
+	guest_write(0, 1, 0x08);
+	guest_write(0, 0, 0x68); /* ESMM, SMM */
 	take(0x26);
-	pic_write(&pic, 0, 0, 0x48);
+	guest_write(0, 0, 0x48);
 	assert_false(pic.chip[0].special_mask);
 }
 
@@ -227,11 +261,11 @@ static void special_nesting_lets_the_slave_in_again(void **state)
 static void polling_is_an_inta(void **state)
 {
 	(void)state;
-	pic_write(&pic, 0, 0, POLL);
-	assert_int_equal(pic_read(&pic, 0, 0), 0);
+	guest_write(0, 0, POLL);
+	assert_int_equal(guest_read(0, 0), 0);
 	pulse(5);
-	pic_write(&pic, 0, 0, POLL);
-	assert_int_equal(pic_read(&pic, 0, 0), 0x85);
+	guest_write(0, 0, POLL);
+	assert_int_equal(guest_read(0, 0), 0x85);
 	assert_int_equal(isr(0), 0x20);
 	assert_false(fake.pic_asserted);
 }
@@ -241,20 +275,20 @@ static void initialisation_forgets(void **state)
 	(void)state;
 	pulse(4);
 	take(0x24);
-	pic_write(&pic, 0, 1, 0x55);
-	pic_write(&pic, 0, 0, ICW1_USUAL);
+	guest_write(0, 1, 0x55);
+	guest_write(0, 0, ICW1_USUAL);
 	pulse(3);
 	assert_false(fake.pic_asserted); /* in the midst of it */
-	pic_write(&pic, 0, 1, 0x37);     /* base: low bits are not its */
-	pic_write(&pic, 0, 1, 4);
-	pic_write(&pic, 0, 1, 1);
-	assert_int_equal(pic_read(&pic, 0, 1), 0);
+	guest_write(0, 1, 0x37);     /* base: low bits are not its */
+	guest_write(0, 1, 4);
+	guest_write(0, 1, 1);
+	assert_int_equal(guest_read(0, 1), 0);
 	assert_int_equal(isr(0), 0);
 	take(0x33);
-	pic_write(&pic, 0, 0, 0x12); /* single, no ICW4 */
-	pic_write(&pic, 0, 1, 0x40);
-	pic_write(&pic, 0, 1, 0xaa); /* already the mask */
-	assert_int_equal(pic_read(&pic, 0, 1), 0xaa);
+	guest_write(0, 0, 0x12); /* single, no ICW4 */
+	guest_write(0, 1, 0x40);
+	guest_write(0, 1, 0xaa); /* already the mask */
+	assert_int_equal(guest_read(0, 1), 0xaa);
 }
 
 static void a_gone_request_is_still_served(void **state)
@@ -280,6 +314,7 @@ int main(void)
 		cmocka_unit_test_setup(the_mask_holds_and_lets_go, setup),
 		cmocka_unit_test_setup(published_stays_until_taken, setup),
 		cmocka_unit_test_setup(a_vcpu_that_masks_withdraws, setup),
+		cmocka_unit_test_setup(a_vcpu_that_serves_the_device_withdraws, setup),
 		cmocka_unit_test_setup(specific_eoi_and_rotation, setup),
 		cmocka_unit_test_setup(automatic_eoi, setup),
 		cmocka_unit_test_setup(special_mask_lets_lower_ones_in, setup),
