@@ -25,25 +25,14 @@ enum decode_result {
 enum insn_id {
 	INSN_NONE,
 	/* no operands beyond fixed registers */
-	INSN_CPUID, INSN_RDMSR, INSN_WRMSR, INSN_HLT, INSN_PAUSE, INSN_RDTSC, INSN_RDTSCP, INSN_RDPMC, INSN_XSETBV, INSN_CLTS,
-	INSN_INVD, INSN_WBINVD, INSN_RSM, INSN_MONITOR, INSN_MWAIT, INSN_MONITORX, INSN_MWAITX,
-	INSN_VMCALL, INSN_VMMCALL, INSN_VMRUN, INSN_VMLOAD, INSN_VMSAVE, INSN_STGI, INSN_CLGI, INSN_SKINIT, INSN_INVLPGA,
-	INSN_INT3, INSN_INTO, INSN_IRET, INSN_ICEBP,
-	INSN_INT,         /* immediate: vector */
-	INSN_IN, INSN_OUT,/* port: immediate if `has_immediate`, else DX; operand_size 1, 2, 4 */
+	INSN_CPUID, INSN_RDMSR, INSN_WRMSR, INSN_HLT, INSN_PAUSE, INSN_XSETBV, INSN_INVD, INSN_WBINVD, INSN_VMMCALL,
 	INSN_MOV_FROM_CR, /* rm <- CR[reg]; operand_size 8 or 4 */
 	INSN_MOV_TO_CR,   /* CR[reg] <- rm */
-	INSN_MOV_FROM_DR, INSN_MOV_TO_DR,
-	INSN_SMSW, INSN_LMSW, /* rm */
-	INSN_INVLPG,      /* memory */
-	INSN_SGDT, INSN_SIDT, INSN_LGDT, INSN_LIDT, INSN_SLDT, INSN_STR, INSN_LLDT, INSN_LTR,
 	/* moves: rm is a register or memory */
 	INSN_LOAD,        /* reg <- rm */
 	INSN_STORE,       /* rm <- reg, or the immediate if `has_immediate` */
 	INSN_LOAD_ZERO,   /* reg (operand_size) <- rm (memory_size), zero-extended */
 	INSN_LOAD_SIGN,   /* likewise, sign-extended */
-	INSN_XCHG,        /* reg <-> rm, locked */
-	INSN_IDS
 };
 
 enum insn_segment { INSN_ES, INSN_CS, INSN_SS, INSN_DS, INSN_FS, INSN_GS };
@@ -65,26 +54,16 @@ struct insn {
 	bool rex;         /* a REX prefix: byte registers 4..7 are SPL..DIL, else AH..BH */
 	u8 base, index;   /* or INSN_NO_REGISTER */
 	u8 shift;
-	bool lock, rep, repne;
 	s64 displacement;
 	u64 immediate;    /* sign-extended to operand_size where the instruction does */
 };
 
 enum decode_result decode(const u8 *bytes, u32 length, enum decode_mode mode, struct insn *out);
 
-/*
- * The commonest exits, before anything else: a prefix-free instruction of two bytes is recognised by one compare. The exit names
- * the instruction, the bytes must agree with it.
- */
+/* The commonest exits' instructions without prefixes, as a word of their two bytes. */
 #define PLAIN_CPUID 0xa20fu
 #define PLAIN_WRMSR 0x300fu
 #define PLAIN_RDMSR 0x320fu
-#define PLAIN_RDTSC 0x310fu
-static inline bool decode_plain(const u8 *bytes, u32 length, u32 plain)
-{
-	return length >= 2 && (u32)(bytes[0] | bytes[1] << 8) == plain;
-}
-static inline bool decode_plain_hlt(const u8 *bytes, u32 length) { return length && bytes[0] == 0xf4; }
 
 /* ---- operands of a decoded instruction; gpr[] in the order of `reg` ---- */
 

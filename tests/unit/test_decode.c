@@ -23,17 +23,9 @@ static void test_exits(void **unused)
 {
 	static const struct { const char *bytes; u32 length; u8 id; } known[] = {
 		{ "\x0f\xa2", 2, INSN_CPUID }, { "\x0f\x30", 2, INSN_WRMSR }, { "\x0f\x32", 2, INSN_RDMSR }, { "\xf4", 1, INSN_HLT },
-		{ "\xf3\x90", 2, INSN_PAUSE }, { "\x0f\x31", 2, INSN_RDTSC }, { "\x0f\x01\xf9", 3, INSN_RDTSCP },
-		{ "\x0f\x33", 2, INSN_RDPMC }, { "\x0f\x01\xd1", 3, INSN_XSETBV }, { "\x0f\x06", 2, INSN_CLTS },
-		{ "\x0f\x08", 2, INSN_INVD }, { "\x0f\x09", 2, INSN_WBINVD }, { "\x0f\xaa", 2, INSN_RSM },
-		{ "\x0f\x01\xc8", 3, INSN_MONITOR }, { "\x0f\x01\xc9", 3, INSN_MWAIT }, { "\x0f\x01\xc1", 3, INSN_VMCALL },
-		{ "\x0f\x01\xd9", 3, INSN_VMMCALL }, { "\x0f\x01\xd8", 3, INSN_VMRUN }, { "\x0f\x01\xda", 3, INSN_VMLOAD },
-		{ "\x0f\x01\xdb", 3, INSN_VMSAVE }, { "\x0f\x01\xdc", 3, INSN_STGI }, { "\x0f\x01\xdd", 3, INSN_CLGI },
-		{ "\x0f\x01\xde", 3, INSN_SKINIT }, { "\x0f\x01\xdf", 3, INSN_INVLPGA }, { "\xcc", 1, INSN_INT3 },
-		{ "\xcf", 1, INSN_IRET }, { "\xf1", 1, INSN_ICEBP }, { "\xcd\x80", 2, INSN_INT }, { "\xe4\x64", 2, INSN_IN },
-		{ "\xef", 1, INSN_OUT }, { "\x0f\x20\xc0", 3, INSN_MOV_FROM_CR }, { "\x0f\x22\xd8", 3, INSN_MOV_TO_CR },
-		{ "\x0f\x21\xf8", 3, INSN_MOV_FROM_DR }, { "\x0f\x23\xf8", 3, INSN_MOV_TO_DR }, { "\x0f\x01\xe0", 3, INSN_SMSW },
-		{ "\x0f\x01\xf0", 3, INSN_LMSW }, { "\x0f\x01\x38", 3, INSN_INVLPG }, { "\x48\x0f\xa2", 3, INSN_CPUID },
+		{ "\xf3\x90", 2, INSN_PAUSE }, { "\x0f\x01\xd1", 3, INSN_XSETBV }, { "\x0f\x08", 2, INSN_INVD },
+		{ "\x0f\x09", 2, INSN_WBINVD }, { "\x0f\x01\xd9", 3, INSN_VMMCALL }, { "\x0f\x20\xc0", 3, INSN_MOV_FROM_CR },
+		{ "\x0f\x22\xd8", 3, INSN_MOV_TO_CR }, { "\x48\x0f\xa2", 3, INSN_CPUID },
 		{ "\x66\x67\x2e\x0f\xa2", 5, INSN_CPUID },
 	};
 	struct insn i;
@@ -44,10 +36,6 @@ static void test_exits(void **unused)
 		assert_int_equal(i.id, known[k].id);
 		assert_int_equal(i.length, known[k].length);
 	}
-	assert_true(decode_plain((const u8 *)"\x0f\xa2", 2, PLAIN_CPUID));
-	assert_false(decode_plain((const u8 *)"\x0f\xa2", 1, PLAIN_CPUID));
-	assert_false(decode_plain((const u8 *)"\x0f\xa3", 2, PLAIN_CPUID));
-	assert_true(decode_plain_hlt((const u8 *)"\xf4", 1));
 }
 
 static void test_operands(void **unused)
@@ -90,10 +78,6 @@ static void test_operands(void **unused)
 	assert_int_equal(DECODE("\x0f\xbe\x00", DECODE_64, &i), DECODE_OK);
 	assert_int_equal(i.memory_size, 1);
 	assert_int_equal(i.operand_size, 4);
-	assert_int_equal(DECODE("\x66\xef", DECODE_64, &i), DECODE_OK);
-	assert_int_equal(i.operand_size, 2);
-	assert_int_equal(DECODE("\x48\xef", DECODE_64, &i), DECODE_OK);
-	assert_int_equal(i.operand_size, 4);
 }
 
 static void test_registers(void **unused)
@@ -123,15 +107,12 @@ static void test_refusals(void **unused)
 	(void)unused;
 	assert_int_equal(DECODE("\xf0\x0f\xa2", DECODE_64, &i), DECODE_INVALID);     /* lock cpuid */
 	assert_int_equal(DECODE("\xf0\x89\x00", DECODE_64, &i), DECODE_INVALID);     /* lock mov */
-	assert_int_equal(DECODE("\xf0\x87\xc1", DECODE_64, &i), DECODE_INVALID);     /* lock xchg of registers */
-	assert_int_equal(DECODE("\xf0\x87\x01", DECODE_64, &i), DECODE_OK);
-	assert_int_equal(DECODE("\xce", DECODE_64, &i), DECODE_INVALID);             /* into */
-	assert_int_equal(DECODE("\xce", DECODE_32, &i), DECODE_OK);
 	assert_int_equal(DECODE("\x0f\x22\xc8", DECODE_64, &i), DECODE_INVALID);     /* CR1 */
-	assert_int_equal(DECODE("\x44\x0f\x23\xc0", DECODE_64, &i), DECODE_INVALID); /* DR8 */
 	assert_int_equal(DECODE("\x90", DECODE_64, &i), DECODE_NOT_MINE);
 	assert_int_equal(DECODE("\xf3\x41\x90", DECODE_64, &i), DECODE_NOT_MINE);    /* xchg r8,rax */
 	assert_int_equal(DECODE("\x01\x00", DECODE_64, &i), DECODE_NOT_MINE);
+	assert_int_equal(DECODE("\xf0\x87\x01", DECODE_64, &i), DECODE_NOT_MINE);    /* lock xchg */
+	assert_int_equal(DECODE("\x0f\x01\x38", DECODE_64, &i), DECODE_NOT_MINE);    /* invlpg */
 	assert_int_equal(DECODE("\xc7\xf8\x00\x00\x00\x00", DECODE_64, &i), DECODE_NOT_MINE); /* xbegin */
 	assert_int_equal(DECODE("\x0f\x01\xca", DECODE_64, &i), DECODE_NOT_MINE);    /* clac */
 	assert_int_equal(DECODE("\xf3\x0f\x01\xd9", DECODE_64, &i), DECODE_NOT_MINE);/* vmgexit */
@@ -157,10 +138,8 @@ static u32 random32(void) /* xorshift */
 static u32 make(u8 bytes[24])
 {
 	static const u8 prefixes[] = { 0x66, 0x67, 0xf2, 0xf3, 0xf0, 0x2e, 0x64, 0x40, 0x48, 0x41, 0x44, 0x36 };
-	static const u8 one[] = { 0x86, 0x87, 0x88, 0x89, 0x8a, 0x8b, 0x90, 0xa0, 0xa1, 0xa2, 0xa3, 0xc6, 0xc7, 0xcc, 0xcd, 0xce, 0xcf, 0xe4,
-				  0xe5, 0xe6, 0xe7, 0xec, 0xed, 0xee, 0xef, 0xf1, 0xf4 };
-	static const u8 two[] = { 0x00, 0x01, 0x01, 0x01, 0x06, 0x08, 0x09, 0x20, 0x21, 0x22, 0x23, 0x30, 0x31, 0x32, 0x33, 0xa2, 0xaa, 0xb6,
-				  0xb7, 0xbe, 0xbf };
+	static const u8 one[] = { 0x88, 0x89, 0x8a, 0x8b, 0x90, 0xa0, 0xa1, 0xa2, 0xa3, 0xc6, 0xc7, 0xf4 };
+	static const u8 two[] = { 0x01, 0x08, 0x09, 0x20, 0x22, 0x30, 0x32, 0xa2, 0xb6, 0xb7, 0xbe, 0xbf };
 	u32 n = 0;
 
 	for (u32 k = random32() % 4; k; k--)
