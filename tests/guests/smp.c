@@ -5,36 +5,16 @@
 #include "lib/guest.h"
 
 enum {
-	TRAMPOLINE = 0x8000, AP_STACK = 8192, APS = 7, COUNT = 20000, IPI = V_FREE, SHOOT = V_FREE + 1, IPIS = 50, SHOTS = 20, PATIENCE_MS = 2000,
+	APS = 7, COUNT = 20000, IPI = V_FREE, SHOOT = V_FREE + 1, IPIS = 50, SHOTS = 20, PATIENCE_MS = 2000,
 };
 #define WINDOW 0x200000000ull
 #define RIGHTS (PTE_P | PTE_W | PTE_U)
 
 enum job { JOB_NONE, JOB_COUNT, JOB_HALT, JOB_WATCH };
 
-static u8 stacks[APS][AP_STACK] __attribute__((aligned(16)));
-extern char ap_begin[], ap_end[];
-u32 ap_stack;
-void ap_main(void);
-
 static volatile u32 started, done, counter, plain, ipis, shots, stale, job, turn;
 static volatile u32 ids[APS + 1];
 static unsigned others;
-
-__asm__(".text\n.code16\n"
-        "ap_begin:\n	cli\n	xorw %ax, %ax\n	movw %ax, %ds\n"
-        "	lgdtl 0x8000 + ap_gdt - ap_begin\n"
-        "	movl %cr0, %eax\n	orb $1, %al\n	movl %eax, %cr0\n"
-        "	ljmpl $0x18, $ap_32\n"
-        "	.align 4\n"
-        "ap_gdt: .word 0x77\n	.long gdt\n"
-        "ap_end:\n"
-        ".code32\n"
-        "ap_32:	movl $0x10, %eax\n	movl %eax, %ds\n	movl %eax, %es\n	movl %eax, %ss\n"
-        "	movl ap_stack, %esp\n	call enter_long\n	ljmp $0x08, $ap_64\n"
-        ".code64\n"
-        "ap_64:	xorl %ebp, %ebp\n	call ap_main\n"
-        "1:	cli\n	hlt\n	jmp 1b\n");
 
 static void add(volatile u32 *to, u32 n) { __atomic_fetch_add(to, n, __ATOMIC_SEQ_CST); }
 static u32 own_id(void) { return lapic_x2() ? lapic_read(APIC_ID) : lapic_read(APIC_ID) >> 24; }
@@ -60,7 +40,7 @@ static void watch(void)
 	irqs_off();
 }
 
-void ap_main(void)
+static void ap_main(void)
 {
 	u32 last = JOB_NONE;
 
@@ -113,20 +93,6 @@ static bool reaches(const volatile u32 *what, u32 n)
 		if (rdtsc() > until)
 			return false;
 	return true;
-}
-
-static void start(u32 id)
-{
-	u32 before = started;
-
-	ap_stack = (u32)(word)stacks[before] + AP_STACK;
-	lapic_icr(id, ICR_INIT | ICR_LEVEL);
-	delay_us(10000);
-	for (unsigned i = 0; i < 2 && started == before; i++) {
-		lapic_icr(id, ICR_STARTUP | TRAMPOLINE >> 12);
-		for (unsigned wait = 0; wait < 100 && started == before; wait++)
-			delay_us(1000);
-	}
 }
 
 static void together(void)
@@ -196,12 +162,10 @@ GUEST(smp)
 	tsc_per_ms();
 	self = own_id();
 	check("the MADT names this processor", p->processors >= 1);
-	copy((void *)(word)TRAMPOLINE, ap_begin, (size_t)(ap_end - ap_begin));
 	for (unsigned i = 0; i < p->processors && others < APS; i++) {
 		if (p->apic_id[i] == self)
 			continue;
-		start(p->apic_id[i]);
-		right = right && started == others + 1 && ids[others] == p->apic_id[i];
+		right = right && ap_start(p->apic_id[i], ap_main, &started) && started == others + 1 && ids[others] == p->apic_id[i];
 		others++;
 	}
 	say("# %u other processors, %u started\n", others, started);

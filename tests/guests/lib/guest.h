@@ -319,6 +319,14 @@ bool lapic_x2(void);
 /* The vector's bit in ISR, TMR or IRR. */
 bool lapic_bit(u32 bank, unsigned vector);
 
+#ifdef __x86_64__
+/*
+ * Starts the processor `id` by INIT and SIPI: `function` runs there in long mode, interrupts off, on a stack of its own (8 KiB), and
+ * says so by counting *started up. false: it did not.
+ */
+bool ap_start(u32 id, void (*function)(void), const volatile u32 *started);
+#endif
+
 /* --- memory ------------------------------------------------------------------------------------------- */
 
 enum {
