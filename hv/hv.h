@@ -91,8 +91,8 @@ struct vcpu {
 	struct vcpu_private *p;    /* private half: valid only in the VM's space */
 	struct guest_cpu *g;       /* &p->cpu */
 	struct lapic lapic;
-	_Atomic u32 requests;      /* enum vcpu_request; any processor */
-	_Atomic u32 blocked;       /* enum vcpu_block */
+	u32 requests;      /* enum vcpu_request; any processor */
+	u32 blocked;       /* enum vcpu_block */
 	u8 sipi_vector;
 	bool nmi_pending;
 	u64 iret_rip;              /* an IRET out of the NMI handler is about to run here; 0: none */
@@ -111,19 +111,20 @@ static inline struct vcpu *vcpu_of(struct entity *e) { return container_of(e, st
 
 /* ---- the monitor ---- */
 
+#define CONSOLE_ROOM 2048u /* bytes typed ahead of the guest */
 struct monitor {
 	struct entity entity;
 	struct user_regs regs;
 	struct lock lock;          /* the events below */
-	_Atomic u32 events;        /* bit per enum mon_entry_kind: START, TIMER, PIC_ACK, CONSOLE */
+	u32 events;        /* bit per enum mon_entry_kind: START, TIMER, PIC_ACK, CONSOLE */
 	u64 eoi[4];                /* vectors */
-	_Atomic u32 exits;         /* bit per vCPU whose exit waits */
+	u32 exits;         /* bit per vCPU whose exit waits */
 	u32 console_count;
-	u8 console[256];
+	u8 console[CONSOLE_ROOM];
 	bool waiting;              /* in MON_NEXT */
 	struct hv_timer timer;
 	/* the PIC's INTR */
-	_Atomic u32 pic;           /* PIC_ASSERTED | vector */
+	u32 pic;           /* PIC_ASSERTED | vector */
 	u64 log_from;              /* host TSC; log_lines since then */
 	u32 log_lines;
 	struct mon_comm *comm;     /* ring 0's own mapping of the page, in the VM's space */
@@ -137,7 +138,7 @@ enum vm_state { VM_NONE, VM_RUNNING, VM_ENDING, VM_ENDED };
 
 struct vm {
 	char name[MON_NAME_MAX];
-	_Atomic u32 state;         /* enum vm_state */
+	u32 state;         /* enum vm_state */
 	owner_t owner;
 	struct pmap pmap;
 	struct ptview nested;
@@ -150,10 +151,10 @@ struct vm {
 	u64 tsc_offset;
 	u64 started;               /* host TSC */
 	const struct boot_info *boot;
-	_Atomic u32 modules_left;  /* the modules' frames are still there */
+	u32 modules_left;  /* the modules' frames are still there */
 	struct private_list *private_list; /* vm.c */
-	_Atomic u32 end_claimed;
-	_Atomic u32 reaper;        /* one processor at a time takes it apart */
+	u32 end_claimed;
+	u32 reaper;        /* one processor at a time takes it apart */
 	u32 reaping;               /* enum reap_step */
 	char ending[160];          /* "power-off", "test 7", "killed: ..." */
 	u16 unknown_msrs[64];      /* hashes of MSRs that were logged */

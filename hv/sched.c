@@ -136,9 +136,9 @@ bool sched_events(struct cpu *c)
 		timers_run(c);
 	if (events & CPU_CONSOLE) {
 		u8 bytes[MON_CONSOLE_BYTES];
-		u32 count = console_read(bytes, sizeof bytes);
-		if (count && vms[0].state == VM_RUNNING)
-			monitor_post_console(&vms[0], bytes, count);
+		for (u32 count; (count = console_read(bytes, sizeof bytes)) != 0;)
+			if (vms[0].state == VM_RUNNING)
+				monitor_post_console(&vms[0], bytes, count);
 	}
 	return (events | c->events) & CPU_RESCHED;
 }

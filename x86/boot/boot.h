@@ -44,6 +44,6 @@ struct boot_info {
 static inline void *early_at(hpa_t a) { return (void *)a.v; }
 
 /* Given by hv/: never returns. Interrupts off, on the boot stack, early identity map standing. */
-_Noreturn void ringmur_main(struct boot_info *boot);
+_Noreturn void ringmur_main(struct boot_info *info);
 
 #endif

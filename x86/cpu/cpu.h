@@ -28,7 +28,7 @@ struct cpu {
 	u64 kernel_rsp;      /* gs:8; user_run saves here, traps from ring 3 resume here */
 	u64 scratch;         /* gs:16, asm */
 	u32 id, apic_id;
-	_Atomic u32 events;  /* enum cpu_event; set by interrupt handlers, taken by the scheduler */
+	u32 events;          /* atomic: enum cpu_event; set by interrupt handlers, taken by the scheduler */
 	volatile bool online;
 	u64 user_fault_code, user_fault_address; /* of the last exception out of ring 3; the address is CR2 */
 	struct tagger tagger;
