@@ -65,6 +65,7 @@ enum kvm_features { KVM_CLOCKSOURCE = B(0), KVM_NOP_IO_DELAY = B(1), KVM_CLOCKSO
 #define XCR0_AVX512 BITS(7, 5)
 #define XSAVE_BASE_BYTES 576u /* the legacy area and the header */
 #define XSAVE_ALIGN      64u
+#define COMPONENT_ALIGNED 2u /* ECX of its leaf: begins on 64 bytes when compacted */
 
 #define LEAF_CACHES     0x4u
 #define LEAF_TOPOLOGY   0xbu
@@ -145,38 +146,38 @@ static u32 bucket_of(u32 leaf) { return (leaf & (CPUID_BUCKETS / 2 - 1)) | (leaf
 /* Rows of one leaf are found in the order in which they were added. */
 static struct cpuid_row *add_row(struct cpuid_table *t, u32 leaf, u32 subleaf, bool any, u8 patch)
 {
-	struct cpuid_row *r;
 	u16 *link = &t->bucket[bucket_of(leaf)];
 
 	CHECK(t->rows < CPUID_MAX_ROWS);
 	while (*link)
 		link = &t->row[*link].next;
 	*link = t->rows;
-	r = &t->row[t->rows++];
+	struct cpuid_row *r = &t->row[t->rows++];
 	*r = (struct cpuid_row){ .leaf = leaf, .subleaf = subleaf, .any_subleaf = any, .patch = patch };
 	return r;
 }
 
-static struct cpuid_row *find(struct cpuid_table *t, u32 leaf, u32 subleaf)
+static u32 row_of(const struct cpuid_table *t, u32 leaf, u32 subleaf)
 {
 	u32 n = t->bucket[bucket_of(leaf)];
 
 	while (n && !(t->row[n].leaf == leaf && (t->row[n].any_subleaf || t->row[n].subleaf == subleaf)))
 		n = t->row[n].next;
-	return &t->row[n];
+	return n;
 }
+
+static u32 *find(struct cpuid_table *t, u32 leaf, u32 subleaf) { return t->row[row_of(t, leaf, subleaf)].out; }
 
 static void add_policy(struct cpuid_table *t, const struct host *h)
 {
 	for (u32 i = 0; i < ARRAY_SIZE(policy); i++) {
 		const struct policy_row *p = &policy[i];
-		struct cpuid_row *r;
 		u32 host[CPUID_REGISTERS];
 
 		if (p->leaf > (p->leaf >= LEAF_EXTENDED ? t->max_extended : t->max_basic))
 			continue;
 		host_leaf(h, p->leaf, p->subleaf, host);
-		r = add_row(t, p->leaf, p->subleaf, p->any_subleaf, p->patch);
+		struct cpuid_row *r = add_row(t, p->leaf, p->subleaf, p->any_subleaf, p->patch);
 		for (u32 k = 0; k < CPUID_REGISTERS; k++)
 			r->out[k] = (host[k] & p->pass[k]) | p->set[k];
 	}
@@ -184,27 +185,25 @@ static void add_policy(struct cpuid_table *t, const struct host *h)
 
 static void set_bits(u32 *word, u32 bits, bool on) { *word = on ? *word | bits : *word & ~bits; }
 
-/* Without its component a feature is not there. */
+/* What is not there when any of these components is not. A leaf without a row stays zeros. */
+static const struct { u32 leaf; u8 subleaf, reg; u64 needs; u32 bits; } vector_features[] = {
+	{ 0x1, 0, CPUID_ECX, XCR0_BASE, XSAVE },
+	{ 0x1, 0, CPUID_ECX, XCR0_AVX, AVX | FMA | F16C },
+	{ 0x7, 0, CPUID_EBX, XCR0_AVX, AVX2 },
+	{ 0x7, 0, CPUID_ECX, XCR0_AVX, VAES | VPCLMULQDQ },
+	{ 0x7, 1, CPUID_EAX, XCR0_AVX, AVXVNNI },
+	{ 0x80000001, 0, CPUID_ECX, XCR0_AVX, XOP | FMA4 },
+	{ 0x7, 0, CPUID_EBX, XCR0_AVX512, LEAF_7_EBX_AVX512 },
+	{ 0x7, 0, CPUID_ECX, XCR0_AVX512, LEAF_7_ECX_AVX512 },
+	{ 0x7, 0, CPUID_EDX, XCR0_AVX512, AVX512VP2INTERSECT },
+	{ 0x7, 1, CPUID_EAX, XCR0_AVX512, AVX512BF16 },
+};
+
 static void judge_vector_features(struct cpuid_table *t)
 {
-	u32 *ecx_1 = &find(t, 1, 0)->out[CPUID_ECX], *leaf_7 = find(t, 7, 0)->out, *leaf_7_1 = find(t, 7, 1)->out;
-	u32 *extended = find(t, 0x80000001, 0)->out;
-
-	if (!t->xcr0_mask)
-		*ecx_1 &= ~(u32)XSAVE;
-	if (!(t->xcr0_mask & XCR0_AVX)) {
-		*ecx_1 &= ~(u32)(AVX | FMA | F16C);
-		leaf_7[CPUID_EBX] &= ~(u32)AVX2;
-		leaf_7[CPUID_ECX] &= ~(u32)(VAES | VPCLMULQDQ);
-		leaf_7_1[CPUID_EAX] &= ~(u32)AVXVNNI;
-		extended[CPUID_ECX] &= ~(u32)(XOP | FMA4);
-	}
-	if (!(t->xcr0_mask & BIT(5))) {
-		leaf_7[CPUID_EBX] &= ~(u32)LEAF_7_EBX_AVX512;
-		leaf_7[CPUID_ECX] &= ~(u32)LEAF_7_ECX_AVX512;
-		leaf_7[CPUID_EDX] &= ~(u32)AVX512VP2INTERSECT;
-		leaf_7_1[CPUID_EAX] &= ~(u32)AVX512BF16;
-	}
+	for (u32 i = 0; i < ARRAY_SIZE(vector_features); i++)
+		if (vector_features[i].needs & ~t->xcr0_mask)
+			find(t, vector_features[i].leaf, vector_features[i].subleaf)[vector_features[i].reg] &= ~vector_features[i].bits;
 }
 
 static u64 offered_components(u64 mask)
@@ -235,28 +234,24 @@ static u32 xsave_size(const struct cpuid_table *t, u64 components, bool compacte
 
 static void add_components(struct cpuid_table *t, const struct host *h)
 {
-	u32 *leaf_d = find(t, LEAF_XSAVE, 0)->out;
+	u32 *leaf_d = find(t, LEAF_XSAVE, 0);
 
 	if (!t->xcr0_mask)
 		return;
 	for (u32 i = 2; i < CPUID_COMPONENTS; i++) {
-		u32 host[CPUID_REGISTERS];
-		struct cpuid_row *r;
-
 		if (!(t->xcr0_mask & BIT(i)))
 			continue;
-		host_leaf(h, LEAF_XSAVE, i, host);
-		t->component[i].size = host[CPUID_EAX];
-		t->component[i].offset = host[CPUID_EBX];
-		t->component[i].aligned = host[CPUID_ECX] & BIT(1);
-		r = add_row(t, LEAF_XSAVE, i, false, PATCH_NONE);
-		r->out[CPUID_EAX] = host[CPUID_EAX];
-		r->out[CPUID_EBX] = host[CPUID_EBX];
-		r->out[CPUID_ECX] = host[CPUID_ECX] & (u32)BIT(1);
+		u32 *out = add_row(t, LEAF_XSAVE, i, false, PATCH_NONE)->out;
+		host_leaf(h, LEAF_XSAVE, i, out);
+		out[CPUID_ECX] &= COMPONENT_ALIGNED;
+		out[CPUID_EDX] = 0;
+		t->component[i].size = out[CPUID_EAX];
+		t->component[i].offset = out[CPUID_EBX];
+		t->component[i].aligned = out[CPUID_ECX] & COMPONENT_ALIGNED;
 	}
 	leaf_d[CPUID_EAX] = (u32)t->xcr0_mask;
 	leaf_d[CPUID_ECX] = xsave_size(t, t->xcr0_mask, false);
-	t->compacted = find(t, LEAF_XSAVE, 1)->out[CPUID_EAX] & XSAVEC;
+	t->compacted = find(t, LEAF_XSAVE, 1)[CPUID_EAX] & XSAVEC;
 }
 
 /* ---- topology: one package of `vcpus` cores, one thread each; APIC IDs from 0 on ---- */
@@ -287,32 +282,30 @@ static void add_caches(struct cpuid_table *t, const struct host *h, u32 leaf, u3
 {
 	for (u32 i = 0; i < CACHES_MAX; i++) {
 		u32 host[CPUID_REGISTERS];
-		struct cpuid_row *r;
 
 		host_leaf(h, leaf, i, host);
 		if (!CACHE_TYPE(host[CPUID_EAX]))
 			return;
-		r = add_row(t, leaf, i, false, PATCH_NONE);
-		for (u32 k = 0; k < CPUID_REGISTERS; k++)
-			r->out[k] = host[k];
-		r->out[CPUID_EAX] &= ~CACHE_OTHERS;
-		if (CACHE_LEVEL(host[CPUID_EAX]) >= 3)
-			r->out[CPUID_EAX] |= (vcpus - 1) << 14;
+		u32 *out = add_row(t, leaf, i, false, PATCH_NONE)->out;
+		__builtin_memcpy(out, host, sizeof(host));
+		out[CPUID_EAX] &= ~CACHE_OTHERS;
+		if (CACHE_LEVEL(out[CPUID_EAX]) >= 3)
+			out[CPUID_EAX] |= (vcpus - 1) << 14;
 		if (leaf == LEAF_CACHES)
-			r->out[CPUID_EAX] |= ((1u << order(vcpus)) - 1) << 26;
+			out[CPUID_EAX] |= ((1u << order(vcpus)) - 1) << 26;
 	}
 }
 
 static void set_counts(struct cpuid_table *t, const struct cpuid_config *c)
 {
-	u32 *one = find(t, 1, 0)->out, *extended_1 = find(t, 0x80000001, 0)->out, *extended_8 = find(t, 0x80000008, 0)->out;
+	u32 *one = find(t, 1, 0), *extended_1 = find(t, 0x80000001, 0), *extended_8 = find(t, 0x80000008, 0);
 
 	one[CPUID_EBX] |= (c->vcpus & 0xff) << 16;
 	set_bits(&one[CPUID_EDX], HTT, c->vcpus > 1);
 	if (t->max_extended >= 0x80000001)
 		set_bits(&extended_1[CPUID_ECX], CMP_LEGACY, !t->intel && c->vcpus > 1);
 	if (t->max_extended >= 0x80000007)
-		set_bits(&find(t, 0x80000007, 0)->out[CPUID_EDX], INVARIANT_TSC, c->tsc_steady);
+		set_bits(&find(t, 0x80000007, 0)[CPUID_EDX], INVARIANT_TSC, c->tsc_steady);
 	if (t->max_extended >= 0x80000008) {
 		extended_8[CPUID_EAX] = c->phys_bits | 48u << 8; /* no LA57: 48 linear bits */
 		if (!t->intel)
@@ -356,9 +349,9 @@ void cpuid_build(struct cpuid_table *t, const struct cpuid_config *c, cpuid_raw 
 	t->max_basic = t->xcr0_mask ? LEAF_XSAVE : LEAF_TOPOLOGY;
 	t->max_extended = (u32)min_u64(h.max_extended, LAST_EXTENDED);
 	add_policy(t, &h);
-	find(t, 0, 0)->out[CPUID_EAX] = t->max_basic;
+	find(t, 0, 0)[CPUID_EAX] = t->max_basic;
 	if (t->max_extended) /* the row of zeros stays zeros */
-		find(t, LEAF_EXTENDED, 0)->out[CPUID_EAX] = t->max_extended;
+		find(t, LEAF_EXTENDED, 0)[CPUID_EAX] = t->max_extended;
 	judge_vector_features(t);
 	add_components(t, &h);
 	add_topology(t, c->vcpus);
@@ -372,8 +365,8 @@ void cpuid_build(struct cpuid_table *t, const struct cpuid_config *c, cpuid_raw 
 
 /* ---- answering ---- */
 
-static void patch(const struct cpuid_table *t, const struct cpuid_row *r, u32 subleaf, const struct cpuid_dynamic *d,
-		  u32 out[CPUID_REGISTERS])
+void cpuid_patch(const struct cpuid_table *t, const struct cpuid_row *r, u32 subleaf, const struct cpuid_dynamic *d,
+		 u32 out[CPUID_REGISTERS])
 {
 	switch ((enum cpuid_patch)r->patch) {
 	case PATCH_FEATURES:
@@ -414,27 +407,5 @@ static bool beyond(const struct cpuid_table *t, u32 leaf)
 
 const struct cpuid_row *cpuid_find(const struct cpuid_table *t, u32 leaf, u32 subleaf)
 {
-	u32 n;
-
-	if (t->intel && beyond(t, leaf))
-		leaf = t->max_basic;
-	n = t->bucket[bucket_of(leaf)];
-	while (n && !(t->row[n].leaf == leaf && (t->row[n].any_subleaf || t->row[n].subleaf == subleaf)))
-		n = t->row[n].next;
-	return &t->row[n];
-}
-
-void cpuid_patch(const struct cpuid_table *t, const struct cpuid_row *r, u32 subleaf, const struct cpuid_dynamic *d,
-		 u32 out[CPUID_REGISTERS])
-{
-	patch(t, r, subleaf, d, out);
-}
-
-void cpuid_answer(const struct cpuid_table *t, u32 leaf, u32 subleaf, const struct cpuid_dynamic *d, u32 out[CPUID_REGISTERS])
-{
-	const struct cpuid_row *r = cpuid_find(t, leaf, subleaf);
-	for (u32 k = 0; k < CPUID_REGISTERS; k++)
-		out[k] = r->out[k];
-	if (r->patch != PATCH_NONE)
-		patch(t, r, subleaf, d, out);
+	return &t->row[row_of(t, t->intel && beyond(t, leaf) ? t->max_basic : leaf, subleaf)];
 }

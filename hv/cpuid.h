@@ -63,7 +63,5 @@ void cpuid_build(struct cpuid_table *t, const struct cpuid_config *config, cpuid
 const struct cpuid_row *cpuid_find(const struct cpuid_table *t, u32 leaf, u32 subleaf);
 void cpuid_patch(const struct cpuid_table *t, const struct cpuid_row *r, u32 subleaf, const struct cpuid_dynamic *d,
 		 u32 out[CPUID_REGISTERS]);
-/* Both. */
-void cpuid_answer(const struct cpuid_table *t, u32 leaf, u32 subleaf, const struct cpuid_dynamic *d, u32 out[CPUID_REGISTERS]);
 
 #endif

@@ -89,8 +89,7 @@ static void request(struct lapic *l, u32 vector)
 
 static void error(struct lapic *l, u32 what)
 {
-	u32 lvt = l->lvt[LAPIC_LVT_ERROR];
-	u32 vector = lvt & 0xff;
+	u32 lvt = l->lvt[LAPIC_LVT_ERROR], vector = lvt & 0xff;
 
 	l->esr_next |= what;
 	if (lvt & LVT_MASKED)
@@ -155,10 +154,8 @@ static void look_at_posted(struct lapic *l)
 
 int lapic_highest_slow(struct lapic *l)
 {
-	int v;
-
 	look_at_posted(l);
-	v = highest(l->irr);
+	int v = highest(l->irr);
 	if (v < 0) {
 		__atomic_fetch_and(&l->look, ~(u32)LOOK_IRR, __ATOMIC_RELAXED);
 		return LAPIC_NO_VECTOR;
@@ -180,12 +177,11 @@ void lapic_accept(struct lapic *l, int vector)
 static void end_of_interrupt(struct lapic *l)
 {
 	u32 v = l->in_service;
-	int next;
 
 	if (!v)
 		return;
 	clear_vector(l->isr, v);
-	next = highest(l->isr);
+	int next = highest(l->isr);
 	l->in_service = next < 0 ? 0 : (u8)next;
 	if (has_vector(l->tmr, v))
 		l->ops->eoi(l->context, (u8)v);
@@ -236,13 +232,13 @@ static u64 timer_elapsed(const struct lapic *l, u64 now)
 static u32 timer_current(const struct lapic *l, u64 now)
 {
 	const struct lapic_timer *t = &l->timer;
-	u64 elapsed = timer_elapsed(l, now), count;
+	u64 elapsed = timer_elapsed(l, now);
 
 	if (!t->initial || t->stopped || timer_mode(l) > TIMER_PERIODIC)
 		return 0;
 	if (timer_mode(l) == TIMER_PERIODIC)
 		elapsed %= timer_period(l);
-	count = elapsed >> timer_shift(l);
+	u64 count = elapsed >> timer_shift(l);
 	return count < t->initial ? t->initial - (u32)count : 0;
 }
 
@@ -485,8 +481,7 @@ u64 lapic_read(struct lapic *l, u32 offset, u32 size, u64 now)
 
 void lapic_write(struct lapic *l, u32 offset, u32 size, u64 value, u64 now)
 {
-	u32 reg = offset / 16, v = (u32)value;
-	u32 read_back;
+	u32 reg = offset / 16, v = (u32)value, read_back;
 
 	if (offset % 16 || size != 4)
 		return;
@@ -512,23 +507,6 @@ void lapic_write(struct lapic *l, u32 offset, u32 size, u64 value, u64 now)
 
 /* ---- x2APIC ---- */
 
-static status read_x2(struct lapic *l, u32 reg, u64 now, u64 *value)
-{
-	u32 low;
-
-	if (!lapic_x2(l))
-		return FAULT;
-	lapic_timer(l, now);
-	if (reg == REG_ICR) {
-		*value = l->icr;
-		return OK;
-	}
-	if (!read_register(l, reg, now, &low))
-		return FAULT;
-	*value = low;
-	return OK;
-}
-
 /* The bits that a write may set; 0 for what takes 0 only. */
 static u64 x2_writable(u32 reg)
 {
@@ -543,28 +521,11 @@ static u64 x2_writable(u32 reg)
 	}
 }
 
-static status write_x2(struct lapic *l, u32 reg, u64 value, u64 now)
-{
-	if (!lapic_x2(l) || (value & ~x2_writable(reg)))
-		return FAULT;
-	if (reg == REG_ICR) {
-		l->icr = value & ~ICR_STATUS;
-		send(l, l->icr);
-		return OK;
-	}
-	if (reg == REG_SELF_IPI) {
-		if (lapic_enabled(l))
-			local_interrupt(l, (u32)value);
-		return OK;
-	}
-	return write_register(l, reg, (u32)value, now) ? OK : FAULT;
-}
-
 /* ---- IA32_APIC_BASE and resets ---- */
 
 static u32 x2_ldr(u32 id) { return (id >> 4) << 16 | 1u << (id & 0xf); }
 
-static void reset_registers(struct lapic *l)
+void lapic_init(struct lapic *l)
 {
 	__atomic_store_n(&l->svr, 0xffu, __ATOMIC_RELAXED); /* first: nothing more is posted */
 	__atomic_store_n(&l->look, 0u, __ATOMIC_RELAXED);
@@ -590,12 +551,7 @@ void lapic_reset(struct lapic *l, u32 id, bool boot_processor, const struct lapi
 	l->phys_bits = 52;
 	l->ops = ops;
 	l->context = context;
-	reset_registers(l);
-}
-
-void lapic_init(struct lapic *l)
-{
-	reset_registers(l);
+	lapic_init(l);
 }
 
 void lapic_virtual_wire(struct lapic *l)
@@ -616,7 +572,7 @@ static status write_base(struct lapic *l, u64 value)
 		return FAULT;
 	__atomic_store_n(&l->base, value, __ATOMIC_RELAXED);
 	if (was_on && !on)
-		reset_registers(l);
+		lapic_init(l);
 	if (x2 && !was_x2) {
 		l->icr &= 0xffffffffu;
 		__atomic_store_n(&l->ldr, x2_ldr(l->id), __ATOMIC_RELAXED);
@@ -624,43 +580,54 @@ static status write_base(struct lapic *l, u64 value)
 	return OK;
 }
 
-static status write_tsc_deadline(struct lapic *l, u64 value, u64 now)
+static void write_tsc_deadline(struct lapic *l, u64 value, u64 now)
 {
 	lapic_timer(l, now);
 	if (timer_mode(l) == TIMER_DEADLINE) {
 		l->timer.deadline = value;
 		l->timer.next = value ? value : LAPIC_NO_DEADLINE;
 	}
-	return OK;
 }
 
 status lapic_read_msr(struct lapic *l, u32 msr, u64 now, u64 *value)
 {
-	if (msr == LAPIC_MSR_TSC_DEADLINE) {
-		lapic_timer(l, now);
+	u32 reg = msr - LAPIC_MSR_X2_FIRST, low;
+
+	lapic_timer(l, now);
+	if (msr == LAPIC_MSR_TSC_DEADLINE)
 		*value = l->timer.deadline;
-		return OK;
-	}
-	if (msr == LAPIC_MSR_BASE) {
+	else if (msr == LAPIC_MSR_BASE)
 		*value = l->base;
-		return OK;
-	}
-	if (msr < LAPIC_MSR_X2_FIRST || msr > LAPIC_MSR_X2_LAST)
+	else if (lapic_x2(l) && reg == REG_ICR)
+		*value = l->icr;
+	else if (lapic_x2(l) && read_register(l, reg, now, &low))
+		*value = low;
+	else
 		return FAULT;
-	return read_x2(l, msr - LAPIC_MSR_X2_FIRST, now, value);
+	return OK;
 }
 
 status lapic_write_msr(struct lapic *l, u32 msr, u64 value, u64 now)
 {
-	if (msr == LAPIC_MSR_TSC_DEADLINE)
-		return write_tsc_deadline(l, value, now);
-	if (msr == LAPIC_MSR_X2_EOI && lapic_x2(l) && !value) {
-		end_of_interrupt(l);
-		return OK;
-	}
+	u32 reg = msr - LAPIC_MSR_X2_FIRST;
+
 	if (msr == LAPIC_MSR_BASE)
 		return write_base(l, value);
-	if (msr < LAPIC_MSR_X2_FIRST || msr > LAPIC_MSR_X2_LAST)
+	if (msr == LAPIC_MSR_TSC_DEADLINE) {
+		write_tsc_deadline(l, value, now);
+		return OK;
+	}
+	if (!lapic_x2(l) || (value & ~x2_writable(reg)))
 		return FAULT;
-	return write_x2(l, msr - LAPIC_MSR_X2_FIRST, value, now);
+	if (reg == REG_ICR) {
+		l->icr = value & ~ICR_STATUS;
+		send(l, l->icr);
+		return OK;
+	}
+	if (reg == REG_SELF_IPI) {
+		if (lapic_enabled(l))
+			local_interrupt(l, (u32)value);
+		return OK;
+	}
+	return write_register(l, reg, (u32)value, now) ? OK : FAULT;
 }

@@ -21,12 +21,11 @@
 #define LAPIC_NO_DEADLINE (~0ull)
 #define LAPIC_WORDS       4u /* 256 vectors in words of 64 */
 
-/* MSRs that belong here: lapic_owns_msr. */
+/* MSRs that belong here. */
 #define LAPIC_MSR_BASE         0x1bu
 #define LAPIC_MSR_TSC_DEADLINE 0x6e0u
 #define LAPIC_MSR_X2_FIRST     0x800u
 #define LAPIC_MSR_X2_LAST      0x8ffu
-#define LAPIC_MSR_X2_EOI       0x80bu
 
 /* IA32_APIC_BASE */
 #define LAPIC_BASE_BSP    0x100ull
@@ -94,10 +93,6 @@ void lapic_init(struct lapic *l);
  * For VM images that no firmware starts. */
 void lapic_virtual_wire(struct lapic *l);
 
-static inline bool lapic_owns_msr(u32 msr)
-{
-	return (msr >= LAPIC_MSR_X2_FIRST && msr <= LAPIC_MSR_X2_LAST) || msr == LAPIC_MSR_TSC_DEADLINE || msr == LAPIC_MSR_BASE;
-}
 /* OK, or FAULT: #GP(0), nothing changed. `now`: guest TSC. After a write lapic_deadline may have changed. */
 must_use status lapic_read_msr(struct lapic *l, u32 msr, u64 now, u64 *value);
 must_use status lapic_write_msr(struct lapic *l, u32 msr, u64 value, u64 now);

@@ -60,6 +60,15 @@ static struct cpuid_table *build(struct made_up *host, const struct cpuid_config
 	return t;
 }
 
+static void cpuid_answer(const struct cpuid_table *t, u32 leaf, u32 subleaf, const struct cpuid_dynamic *d, u32 out[CPUID_REGISTERS])
+{
+	const struct cpuid_row *r = cpuid_find(t, leaf, subleaf);
+
+	memcpy(out, r->out, sizeof(r->out));
+	if (r->patch)
+		cpuid_patch(t, r, subleaf, d, out);
+}
+
 static u32 answer(const struct cpuid_table *t, u32 leaf, u32 subleaf, enum cpuid_register r)
 {
 	const struct cpuid_dynamic d = { .apic_id = 2, .apic_enabled = true, .cr4 = 1u << 18, .xcr0 = 7 };
