@@ -19,10 +19,7 @@ struct alloc_block {
 	u32 list; /* enum alloc_list */
 };
 
-static u64 blocks_of(u64 limit)
-{
-	return (limit + BLOCK_FRAMES - 1) / BLOCK_FRAMES;
-}
+static u64 blocks_of(u64 limit) { return (limit + BLOCK_FRAMES - 1) / BLOCK_FRAMES; }
 
 u64 alloc_bytes(u64 limit)
 {
@@ -78,10 +75,7 @@ static void refile(struct alloc *a, struct alloc_block *b)
 	b->list = to;
 }
 
-static u32 index_of(hfn_t f)
-{
-	return (u32)(f.v % BLOCK_FRAMES);
-}
+static u32 index_of(hfn_t f) { return (u32)(f.v % BLOCK_FRAMES); }
 
 /* Into the bitmaps, clean or dirty as its flag says. The caller re-files the block. */
 static void put_frame(struct alloc *a, struct alloc_block *b, hfn_t f)

@@ -16,10 +16,7 @@ static void find_fault(struct audit_state *s, const char *what, u64 owner, u64 w
 		s->finding(s->context, what, owner, where);
 }
 
-static const struct audit_vm *vm_of(const struct audit_state *s)
-{
-	return &s->host->vm[s->vm];
-}
+static const struct audit_vm *vm_of(const struct audit_state *s) { return &s->host->vm[s->vm]; }
 
 static bool spend(struct audit_state *s, u32 n)
 {
@@ -191,10 +188,7 @@ static bool audit_tree(struct audit_state *s, const struct pt *t)
 	return false;
 }
 
-static bool step_tree(struct audit_state *s)
-{
-	return audit_tree(s, &vm_of(s)->pmap->tree);
-}
+static bool step_tree(struct audit_state *s) { return audit_tree(s, &vm_of(s)->pmap->tree); }
 
 /* ---- views ---- */
 
@@ -257,10 +251,7 @@ static bool step_leaves(struct audit_state *s)
 	return !over;
 }
 
-static bool step_tables(struct audit_state *s)
-{
-	return audit_tree(s, &vm_of(s)->view[s->view]->table);
-}
+static bool step_tables(struct audit_state *s) { return audit_tree(s, &vm_of(s)->view[s->view]->table); }
 
 /* ---- counts, ledger ---- */
 
@@ -305,38 +296,14 @@ void audit_begin(struct audit_state *s, const struct audit_host *host, audit_fin
 	*s = (struct audit_state){ .host = host, .finding = finding, .context = context };
 }
 
-static void next_phase(struct audit_state *s)
-{
-	s->phase++;
-	s->vm = s->view = 0;
-}
-
-/* Past VMs (and views) that a phase has nothing to do with. */
-static bool settle_scope(struct audit_state *s)
-{
-	enum audit_scope scope = phases[s->phase].scope;
-	if (scope == ONCE)
-		return true;
-	while (s->vm < s->host->vm_count && scope == PER_VIEW && s->view >= vm_of(s)->view_count) {
-		s->vm++;
-		s->view = 0;
-	}
-	return s->vm < s->host->vm_count;
-}
-
 static void next_object(struct audit_state *s)
 {
 	s->at = s->sum = 0;
-	switch (phases[s->phase].scope) {
-	case ONCE:
-		next_phase(s);
-		break;
-	case PER_VM:
-		s->vm++;
-		break;
-	case PER_VIEW:
+	if (phases[s->phase].scope == PER_VIEW && s->view + 1 < vm_of(s)->view_count) {
 		s->view++;
-		break;
+	} else {
+		s->view = 0;
+		s->vm++;
 	}
 }
 
@@ -344,8 +311,9 @@ bool audit_step(struct audit_state *s, u32 budget)
 {
 	s->left = budget;
 	while (s->left && s->phase < ARRAY_SIZE(phases)) {
-		if (!settle_scope(s)) {
-			next_phase(s);
+		if (s->vm == (phases[s->phase].scope == ONCE ? 1 : s->host->vm_count)) {
+			s->phase++;
+			s->vm = 0;
 			continue;
 		}
 		if (!phases[s->phase].step(s))

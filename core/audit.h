@@ -22,7 +22,7 @@
 struct audit_vm {
 	struct pmap *pmap;
 	struct ptview *view[AUDIT_VIEWS];
-	u32 view_count;
+	u32 view_count; /* at least 1 */
 };
 
 struct audit_host {

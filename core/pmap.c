@@ -23,10 +23,7 @@ static const struct pt_format format = {
 	.address = BITS(51, 12),
 };
 
-static struct pt_slot find(const struct pmap *p, gfn_t f)
-{
-	return pt_find(&p->tree, frame_gpa(f).v, 1);
-}
+static struct pt_slot find(const struct pmap *p, gfn_t f) { return pt_find(&p->tree, frame_gpa(f).v, 1); }
 
 static const struct pmap_range *range_of(const struct pmap *p, gfn_t f)
 {

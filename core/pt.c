@@ -12,30 +12,18 @@
 #define MAX_LEVELS 5u
 #define DESTROY_SLICE 256u /* leaves that one call of pt_destroy takes */
 
-static u32 index_of(u64 address, u8 level)
-{
-	return (u32)(address / pt_span(level)) % ENTRIES;
-}
+static u32 index_of(u64 address, u8 level) { return (u32)(address / pt_span(level)) % ENTRIES; }
 
-static u64 *table_at(const struct pt *t, hfn_t table)
-{
-	return pool_at(t->pool, frame_hpa(table));
-}
+static u64 *table_at(const struct pt *t, hfn_t table) { return pool_at(t->pool, frame_hpa(table)); }
 
-static u64 load(const u64 *entry)
-{
-	return __atomic_load_n(entry, __ATOMIC_RELAXED);
-}
+static u64 load(const u64 *entry) { return __atomic_load_n(entry, __ATOMIC_RELAXED); }
 
 static bool publish(u64 *entry, u64 old, u64 new)
 {
 	return __atomic_compare_exchange_n(entry, &old, new, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
 }
 
-static u64 take_out(u64 *entry)
-{
-	return __atomic_exchange_n(entry, 0, __ATOMIC_SEQ_CST);
-}
+static u64 take_out(u64 *entry) { return __atomic_exchange_n(entry, 0, __ATOMIC_SEQ_CST); }
 
 enum pt_what pt_classify(const struct pt_format *f, u64 entry, u8 level)
 {
@@ -53,42 +41,19 @@ hfn_t pt_entry_frame(const struct pt_format *f, u64 entry)
 
 u64 pt_leaf(const struct pt_format *f, hfn_t to, u8 level, enum pt_rights rights)
 {
-	u64 entry = f->leaf | frame_hpa(to).v;
-	if (level > 1)
-		entry |= f->large;
-	if (rights & PT_WRITE)
-		entry |= f->write;
-	if (!(rights & PT_EXEC))
-		entry |= f->no_exec;
-	if (rights & PT_USER)
-		entry |= f->user;
-	if (rights & PT_GLOBAL)
-		entry |= f->global;
-	if (rights & PT_UNCACHED)
-		entry |= f->uncached;
-	return entry;
+	return f->leaf | frame_hpa(to).v | (level > 1 ? f->large : 0) | (rights & PT_WRITE ? f->write : 0) |
+	       (rights & PT_EXEC ? 0 : f->no_exec) | (rights & PT_USER ? f->user : 0) | (rights & PT_GLOBAL ? f->global : 0) |
+	       (rights & PT_UNCACHED ? f->uncached : 0);
 }
 
 enum pt_rights pt_entry_rights(const struct pt_format *f, u64 entry)
 {
-	u32 rights = PT_READ;
-	if (entry & f->write)
-		rights |= PT_WRITE;
-	if (!(entry & f->no_exec))
-		rights |= PT_EXEC;
-	if (entry & f->user)
-		rights |= PT_USER;
-	if (entry & f->global)
-		rights |= PT_GLOBAL;
-	if (entry & f->uncached)
-		rights |= PT_UNCACHED;
-	return (enum pt_rights)rights;
+	return (enum pt_rights)(PT_READ | (entry & f->write ? PT_WRITE : 0) | (entry & f->no_exec ? 0 : PT_EXEC) |
+				(entry & f->user ? PT_USER : 0) | (entry & f->global ? PT_GLOBAL : 0) |
+				(entry & f->uncached ? PT_UNCACHED : 0));
 }
 
-static u64 table_entry(const struct pt *t, hfn_t table)
-{
-	return t->format->table | frame_hpa(table).v;
-}
+static u64 table_entry(const struct pt *t, hfn_t table) { return t->format->table | frame_hpa(table).v; }
 
 status pt_init(struct pt *t, const struct pt_format *format, struct pool *pool, owner_t owner)
 {
@@ -218,10 +183,7 @@ static bool is_empty(const struct pt *t, hfn_t table)
 	return true;
 }
 
-static bool may_go(const struct pt *t, u8 level)
-{
-	return t->keep == 0 || level < t->keep;
-}
+static bool may_go(const struct pt *t, u8 level) { return t->keep == 0 || level < t->keep; }
 
 /* Named by no entry any more. */
 static void owe_table(struct pt *t, struct view *v, hfn_t table, struct settlement *s)
@@ -239,10 +201,7 @@ static void unlink_table(struct drop *d, u64 *entry)
 }
 
 /* Whatever comes next may empty one table of each level: is there room for all of them? */
-static bool may_go_on(const struct drop *d)
-{
-	return d->budget && settle_has_room(d->s, d->t->format->levels);
-}
+static bool may_go_on(const struct drop *d) { return d->budget && settle_has_room(d->s, d->t->format->levels); }
 
 /* The part of the range that lies in one table; `base` is where the table begins. Recursion as deep as the format. */
 static status drop_in_table(struct drop *d, hfn_t table, u8 level, u64 base)

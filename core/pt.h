@@ -12,7 +12,6 @@
 enum pt_rights { PT_NONE = 0, PT_READ = 1, PT_WRITE = 2, PT_EXEC = 4, PT_USER = 8, PT_GLOBAL = 16, PT_UNCACHED = 32 };
 
 struct pt_format {
-	const char *name;
 	u8 levels;      /* levels of a full table */
 	u8 leaf_levels; /* bit n: level n may hold leaves */
 	u64 present;    /* classify: any of these set */
