@@ -8,7 +8,7 @@
 #include "core/bits.h"
 #include "hv/hv.h"
 #include "x86/boot/boot.h"
-#include "x86/boot/power.h"
+#include "x86/cpu/power.h"
 #include "x86/cpu/format.h"
 #include "x86/cpu/log.h"
 #include "x86/mm/slots.h"

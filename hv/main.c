@@ -5,7 +5,7 @@
 #include "hv/hv.h"
 #include "x86/boot/boot.h"
 #include "x86/boot/options.h"
-#include "x86/boot/power.h"
+#include "x86/cpu/power.h"
 #include "x86/cpu/log.h"
 #include "x86/irq/irq.h"
 
@@ -54,6 +54,7 @@ static void boot_running(void)
 {
 	struct vm_config config = { .name = options.name, .memory = options.mem, .vcpus = (u32)options.vcpus,
 				    .mark_port = (u16)options.mark_port };
+	mm_forget_boot();
 	scrub_some(min_u64(options.scrub, align_up(options.mem, BLOCK_SIZE) + 2 * BLOCK_SIZE));
 	const char *why = vm_create(&vms[0], OWNER_FIRST_VM, &config, boot);
 	if (why)
@@ -67,8 +68,6 @@ static void map_devices(void)
 {
 	if (!features.x2apic)
 		apic_set_base(mm_map_device(hpa(boot->lapic_address)));
-	for (u32 i = 0; i < boot->ioapic_count; i++)
-		ioapic_set_base(i, mm_map_device(hpa(boot->ioapic[i].address)));
 }
 
 _Noreturn void ringmur_main(struct boot_info *info)

@@ -9,7 +9,7 @@
 #include "x86/asm/insn.h"
 #include "x86/boot/boot.h"
 #include "x86/boot/options.h"
-#include "x86/boot/power.h"
+#include "x86/cpu/power.h"
 #include "x86/cpu/cpu.h"
 #include "x86/cpu/log.h"
 #include "x86/cpu/regs.h"

@@ -59,6 +59,7 @@ multiboot2_end:
 
 /* ---- the boot processor ---- */
 
+	.text
 	.code32
 	.globl boot_entry
 boot_entry:

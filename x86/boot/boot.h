@@ -40,6 +40,9 @@ struct boot_info {
 	u64 boot_tsc;      /* at which wall_clock was read */
 };
 
+/* Of an object of x86/boot that is not given away with the rest before the first guest; it begins as zeros. */
+#define KEPT __attribute__((section(".bss.kept")))
+
 /* Early: the bytes at a physical address below 4 GiB, until mm_finish drops the identity map. */
 static inline void *early_at(hpa_t a) { return (void *)a.v; }
 

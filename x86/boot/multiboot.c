@@ -69,7 +69,7 @@ static bool module_add(struct parse *p, u64 first, u64 end, u64 string, bool ski
 		return fail(p, "there are more than 16 modules");
 	if (end < first || !reader_at(p->reader, first, end - first))
 		return fail(p, "a module does not lie in memory that can be read");
-	*m = (struct boot_module){ hpa(first), end - first, "" };
+	*m = (struct boot_module){ hpa(first), end - first, p->info->text };
 	if (string && !string_keep(p, string, skip_name, &m->cmdline))
 		return false;
 	boot->module_count++;
@@ -200,9 +200,11 @@ status multiboot_parse(u32 magic, u64 address, const struct reader *reader, stru
 {
 	struct parse p = { reader, boot, info, NULL };
 	bool good = false;
-	boot->cmdline = boot->loader = "";
+	info->text[0] = 0; /* where strings that are not given lie: constants of ours go when the start does */
+	info->text_used = 1;
+	boot->cmdline = boot->loader = info->text;
 	boot->module_count = 0;
-	info->map.count = info->map.lost = info->rsdp_bytes = info->text_used = 0;
+	info->map.count = info->map.lost = info->rsdp_bytes = 0;
 	if (magic == MULTIBOOT1_MAGIC)
 		good = mb1_parse(&p, address);
 	else if (magic == MULTIBOOT2_MAGIC)

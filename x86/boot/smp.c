@@ -10,14 +10,11 @@
 #include "x86/asm/insn.h"
 #include "x86/boot/memory_map.h"
 #include "x86/boot/start.h"
-#include "x86/cpu/features.h"
 #include "x86/cpu/log.h"
 #include "x86/cpu/stacks.h"
 #include "x86/cpu/string.h"
-#include "x86/cpu/trap.h"
 #include "x86/irq/irq.h"
 
-#define IMAGE_BASE 0xffffffff80000000ull
 #define INIT_US 10000u
 #define FIRST_WAIT_US 10000u
 #define SECOND_WAIT_US 500000u
@@ -32,10 +29,6 @@ struct cpu *smp_cpu;
 void smp_arrive(struct cpu *c);
 
 extern const u8 smp_entry[], smp_entry_end[];
-extern u64 boot_pml4[];
-
-/* Given by x86/mm, once the early identity map is gone. */
-__attribute__((weak)) void *mm_map_device(hpa_t page);
 
 static void (*run_there)(struct cpu *);
 
@@ -49,7 +42,7 @@ static struct { u64 last; u32 backwards, rounds[2]; } sync;
 
 static void sync_turns(u32 me)
 {
-	u64 until = rdtsc() + tsc_khz() * SYNC_WAIT_US / 1000;
+	u64 until = rdtsc() + timer_rates.khz * SYNC_WAIT_US / 1000;
 	for (u32 i = 0; i < SYNC_ROUNDS; i++) {
 		while (__atomic_load_n(&sync.rounds[!me], __ATOMIC_ACQUIRE) < i + me) {
 			if ((s64)(rdtsc() - until) > 0)
@@ -110,11 +103,6 @@ static bool start_one(struct cpu *c, u64 page)
 	return true;
 }
 
-static void *reach(u64 page)
-{
-	return read_cr3() == (u64)boot_pml4 - IMAGE_BASE ? early_at(hpa(page)) : mm_map_device(hpa(page));
-}
-
 static void init_all(const struct boot_info *boot)
 {
 	for (u32 i = 1; i < boot->cpu_count; i++)
@@ -155,7 +143,7 @@ static void start_by(const struct boot_info *boot, u64 page)
 	static u8 kept[PAGE_SIZE];
 	u64 size = (u64)smp_entry_end - (u64)smp_entry;
 	CHECK(size <= sizeof(kept));
-	u8 *at = reach(page);
+	u8 *at = early_at(hpa(page));
 	memcpy(kept, at, size);
 	memcpy(at, smp_entry, size);
 	init_all(boot);

@@ -15,13 +15,9 @@
 #include "x86/boot/memory_map.h"
 #include "x86/boot/multiboot.h"
 #include "x86/boot/options.h"
-#include "x86/boot/power.h"
-#include "x86/cpu/features.h"
+#include "x86/cpu/power.h"
 #include "x86/cpu/log.h"
-#include "x86/cpu/rtc.h"
-#include "x86/cpu/serial.h"
 #include "x86/cpu/stacks.h"
-#include "x86/cpu/trap.h"
 #include "x86/irq/irq.h"
 
 #define IMAGE_BASE 0xffffffff80000000ull
@@ -32,9 +28,9 @@
 #define ENTRY_LARGE 0x80ull
 #define ENTRIES 512u
 
-struct options options;
-static struct boot_info boot;
-static struct loader_info loader;
+KEPT struct options options;
+KEPT static struct boot_info boot;
+KEPT static struct loader_info loader; /* its text: boot.cmdline, and the modules' */
 
 extern u8 image_start[], image_end[];
 extern u64 boot_pd[];
@@ -119,7 +115,7 @@ static void interrupts_init(void)
 	if (boot.lapic_address < EARLY_LIMIT)
 		apic_set_base(early_at(hpa(boot.lapic_address)));
 	ioapic_init(&boot);
-	serial_listen((enum option_line)options.console, &boot);
+	serial_listen(&boot);
 }
 
 /* An emulated TSC is as steady as its host makes it, which CPUID does not tell: where it keeps its pace through HLT it is believed. */

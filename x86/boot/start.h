@@ -1,13 +1,53 @@
 /*
- * start: from asm/boot.S to ringmur_main.
+ * start: what happens between asm/boot.S and ringmur_main, and on the other processors until they are given to hv.
+ *
+ * All code and data of x86/boot goes before the first guest, but for what is KEPT (boot.h).
  */
 #ifndef X86_BOOT_START_H
 #define X86_BOOT_START_H
 
 #include "x86/boot/boot.h"
+#include "x86/cpu/cpu.h"
 
 _Noreturn void boot_start(u32 magic, u64 information);
 /* smp.c has found two TSCs that differ: boot_info.tsc_steady is false from now on. */
 void boot_tsc_is_unsteady(void);
+
+/* ---- this processor ---- */
+
+/* features.c. Judges the boot processor; `hide` as in struct options. Once, before cpu_enable. */
+void features_init(u64 hide);
+/* Sets CR0, CR4, EFER and XCR0 of this processor to what the features ask for: the same on all. */
+void cpu_enable(void);
+
+/* tables.c: GDT, TSS, IDT, GS and the SYSCALL registers of this processor. `c` is its structure, with id set. */
+void trap_init_cpu(struct cpu *c);
+
+/* interrupts.c: its APIC. The first call, on the boot processor, fixes the mode: x2APIC where there is one. */
+void apic_init_cpu(u64 lapic_address);
+
+/* calibrate.c: its timer, disarmed. */
+void timer_init_cpu(void);
+
+/* ---- the machine ---- */
+
+/* The 8259s out of the exceptions' way and masked; every input of every I/O APIC masked. */
+void pic_disable(void);
+void ioapic_init(const struct boot_info *boot);
+/* The ISA line `irq` to processor 0 as its override in the MADT says; false: no I/O APIC has it. */
+bool ioapic_route_isa(const struct boot_info *boot, u32 irq, u32 vector);
+
+/* 115200 8N1. Both lines are set up, whatever the options say: the early words of a start that fails need one. */
+void serial_init(void);
+/* Receive interrupts of the console's line to processor 0. */
+void serial_listen(const struct boot_info *boot);
+
+/* Measures TSC and APIC timer against the PM timer, or the PIT; fills tsc_khz. Some 10 ms. */
+void timer_calibrate(struct boot_info *boot);
+/* Whether the TSC runs on through HLT at the rate it has otherwise; interrupts on for some ms. */
+bool timer_tsc_survives_halt(void);
+
+/* Seconds since 1970, UTC; 0: there is no clock, or it holds no date. */
+u64 rtc_read(void);
 
 #endif

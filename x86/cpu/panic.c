@@ -12,7 +12,7 @@
 #include "x86/asm/access.h"
 #include "x86/asm/insn.h"
 #include "x86/boot/options.h"
-#include "x86/boot/power.h"
+#include "x86/cpu/power.h"
 #include "x86/cpu/format.h"
 #include "x86/cpu/log.h"
 #include "x86/cpu/regs.h"

@@ -7,42 +7,17 @@
 #include "x86/cpu/serial.h"
 
 #include "x86/asm/insn.h"
-#include "x86/cpu/log.h"
-#include "x86/irq/irq.h"
 
-enum { UART_DATA = 0, UART_IER = 1, UART_FCR = 2, UART_LCR = 3, UART_MCR = 4, UART_LSR = 5 };
-enum { IER_RECEIVE = 1, FCR_ENABLE_CLEAR = 7, LCR_8N1 = 3, LCR_DIVISOR = 0x80, MCR_DTR_RTS_OUT2 = 0x0b, LSR_READY = 1, LSR_EMPTY = 0x20, LSR_IDLE = 0x40 };
-#define DIVISOR_115200 1
-#define NO_UART 0xff /* what an empty bus reads */
+enum { LSR_READY = 1, LSR_EMPTY = 0x20, LSR_IDLE = 0x40 };
 #define FIFO_BYTES 16u
 #define SEND_LOOKS 200000u
 #define RING_BYTES 1024u /* a power of two */
 
-static struct { u16 port; u8 irq; bool alive; } uarts[] = { [LINE_COM1] = { 0x3f8, 4, false }, [LINE_COM2] = { 0x2f8, 3, false } };
+struct uart uarts[] = { [LINE_COM1] = { 0x3f8, 4, false }, [LINE_COM2] = { 0x2f8, 3, false } };
 
 static u8 ring[RING_BYTES];
 static u32 ring_in, ring_out;
-static enum option_line listened = LINE_NONE;
-
-static void uart_init(u16 port, bool *alive)
-{
-	*alive = in8(port + UART_LSR) != NO_UART;
-	if (!*alive)
-		return;
-	out8(port + UART_IER, 0);
-	out8(port + UART_LCR, LCR_DIVISOR | LCR_8N1);
-	out8(port + UART_DATA, DIVISOR_115200);
-	out8(port + UART_IER, 0);
-	out8(port + UART_LCR, LCR_8N1);
-	out8(port + UART_FCR, FCR_ENABLE_CLEAR);
-	out8(port + UART_MCR, MCR_DTR_RTS_OUT2);
-}
-
-void serial_init(void)
-{
-	for (u32 i = 0; i < LINE_NONE; i++)
-		uart_init(uarts[i].port, &uarts[i].alive);
-}
+enum option_line serial_listened = LINE_NONE;
 
 static bool wait_for(u16 port, u8 bit)
 {
@@ -74,24 +49,12 @@ void serial_drain(void)
 			uarts[i].alive = wait_for(uarts[i].port, LSR_IDLE);
 }
 
-void serial_listen(enum option_line line, const struct boot_info *boot)
-{
-	if (line == LINE_NONE || !uarts[line].alive)
-		return;
-	listened = line;
-	if (!ioapic_route_isa(boot, uarts[line].irq, VECTOR_SERIAL, boot->apic_id[0])) {
-		log_line("console: no I/O APIC has its interrupt, so nothing can be typed");
-		return;
-	}
-	out8(uarts[line].port + UART_IER, IER_RECEIVE);
-}
-
 bool serial_interrupt(void)
 {
 	bool any = false;
-	if (listened == LINE_NONE)
+	if (serial_listened == LINE_NONE)
 		return false;
-	u16 port = uarts[listened].port;
+	u16 port = uarts[serial_listened].port;
 	/* A line that always claims to be ready must not keep us here. */
 	for (u32 i = 0; i < RING_BYTES && (in8(port + UART_LSR) & LSR_READY); i++) {
 		u8 byte = in8(port + UART_DATA);

@@ -1,7 +1,7 @@
 /*
  * stacks: what each processor runs on when it cannot trust its own stack, and until it has one.
  *
- * They lie in the image (section .stacks, not zeroed), each above a page that is to be left unmapped: stack_guards() in
+ * They lie in the image (section .stacks, not zeroed), each above a page that is to be left unmapped: guard_stacks() in
  * boot/start.c does so in the early map, and whoever makes a new map asks stack_is_guard().
  * The word at the top of an interrupt stack names its processor: an NMI may come while GS is ring 3's.
  */

@@ -13,12 +13,7 @@ struct trap_frame {
 	u64 rip, cs, rflags, rsp, ss;
 };
 
-/* GDT, TSS, IDT, GS and the SYSCALL registers of this processor. `c` is its structure, with id set. */
-void trap_init_cpu(struct cpu *c);
 /* From asm/trap.S: any vector out of ring 0, and NMI, #DF and #MC from anywhere. */
 void trap_kernel(struct trap_frame *frame);
-
-/* The MSRs that name this processor's own entries; guests have theirs in them while they run. */
-void user_init_cpu(void);
 
 #endif

@@ -1,14 +1,10 @@
 /*
- * user: what asm/user.S stands on: its numbers, and the registers that SYSCALL reads.
+ * user: the numbers that asm/user.S and boot.S stand on.
  */
-#include "x86/asm/insn.h"
-#include "x86/cpu/regs.h"
-#include "x86/cpu/segments.h"
-#include "x86/cpu/stacks.h"
-#include "x86/cpu/trap.h"
-#include "x86/cpu/user_abi.h"
-
 #include "core/check.h"
+#include "x86/asm/insn.h"
+#include "x86/cpu/stacks.h"
+#include "x86/cpu/user_abi.h"
 
 #define SAME(name, member) static_assert(name == offsetof(struct user_regs, member), #member)
 SAME(REGS_RAX, rax); SAME(REGS_RCX, rcx); SAME(REGS_RDX, rdx); SAME(REGS_RBX, rbx); SAME(REGS_RBP, rbp); SAME(REGS_RSI, rsi);
@@ -21,19 +17,6 @@ static_assert(CPU_USER_FAULT_ADDRESS == offsetof(struct cpu, user_fault_address)
 static_assert((int)USER_EXIT_SYSCALL == (int)USER_SYSCALL && (int)USER_EXIT_INTERRUPT == (int)USER_INTERRUPT, "exits");
 static_assert(CPU_STACKS_BYTES == sizeof(struct cpu_stacks) && offsetof(struct cpu_stacks, early) + STACK_EARLY_BYTES == CPU_STACKS_BYTES,
 	      "the early stack");
-
-void syscall_entry(void);
-
-/* What ring 3 must not carry into ring 0: interrupts, single steps, string direction, SMAP's override, nested task. */
-#define SYSCALL_CLEARS (RFLAGS_IF | RFLAGS_TF | RFLAGS_DF | RFLAGS_AC | RFLAGS_NT | RFLAGS_IOPL | RFLAGS_RF)
-
-void user_init_cpu(void)
-{
-	wrmsr(MSR_STAR, (u64)(SEGMENT_EARLY_CODE32 | SEGMENT_RPL3) << 48 | (u64)SEGMENT_KERNEL_CODE << 32);
-	wrmsr(MSR_LSTAR, (u64)syscall_entry);
-	wrmsr(MSR_CSTAR, 0);
-	wrmsr(MSR_SFMASK, SYSCALL_CLEARS);
-}
 
 void interrupts_take(void) { sti_nop_cli(); }
 void cpu_idle(void) { sti_hlt_cli(); }

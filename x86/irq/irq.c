@@ -3,18 +3,12 @@
  */
 #include "x86/irq/irq.h"
 
-#include "x86/asm/insn.h"
 #include "x86/cpu/log.h"
 #include "x86/cpu/serial.h"
 
 #define STRAY_LOGGED 8u
 
 static u32 strays;
-
-__attribute__((weak)) void hv_kick(struct cpu *c)
-{
-	(void)c;
-}
 
 static void kick_interrupt(struct cpu *c)
 {
@@ -54,22 +48,4 @@ void interrupt_dispatch(u32 vector)
 			return;
 	}
 	apic_eoi();
-}
-
-/* ---- the 8259s: moved out of the exceptions' way and masked ---- */
-
-enum { PIC1 = 0x20, PIC2 = 0xa0, PIC_DATA = 1, ICW1_INIT = 0x11, ICW4_8086 = 1, PIC_SLAVE_LINE = 2, PIC_MASK_ALL = 0xff };
-
-void pic_disable(void)
-{
-	out8(PIC1, ICW1_INIT);
-	out8(PIC2, ICW1_INIT);
-	out8(PIC1 + PIC_DATA, VECTOR_PIC);
-	out8(PIC2 + PIC_DATA, VECTOR_PIC + 8);
-	out8(PIC1 + PIC_DATA, 1 << PIC_SLAVE_LINE);
-	out8(PIC2 + PIC_DATA, PIC_SLAVE_LINE);
-	out8(PIC1 + PIC_DATA, ICW4_8086);
-	out8(PIC2 + PIC_DATA, ICW4_8086);
-	out8(PIC1 + PIC_DATA, PIC_MASK_ALL);
-	out8(PIC2 + PIC_DATA, PIC_MASK_ALL);
 }

@@ -22,8 +22,6 @@ void interrupt_dispatch(u32 vector);
 /* Called by the handler of VECTOR_KICK after CPU_KICK is set. hv/ may give one; the default does nothing. */
 void hv_kick(struct cpu *c);
 
-void pic_disable(void);
-
 /* ---- local APIC (apic.c) ---- */
 
 enum apic_register {
@@ -36,8 +34,7 @@ enum apic_command { /* low half of the ICR */
 	APIC_PENDING = 1 << 12, APIC_ALL_BUT_SELF = 3 << 18,
 };
 
-/* This processor's APIC. The first call, on the boot processor, fixes the mode: x2APIC where there is one. */
-void apic_init_cpu(u64 lapic_address);
+extern bool apic_x2; /* the mode, the same on all processors */
 /* Where the xAPIC's registers are mapped, once the early identity map goes. No effect in x2APIC mode. */
 void apic_set_base(void *mapped);
 u32 apic_read(enum apic_register r);
@@ -47,25 +44,15 @@ void apic_eoi(void);
 /* `command`: enum apic_command, the vector in its low byte. */
 void apic_send(u32 to_apic_id, u32 command);
 
-/* ---- I/O APICs (ioapic.c) ---- */
-
-/* Masks every input of every I/O APIC. */
-void ioapic_init(const struct boot_info *boot);
-void ioapic_set_base(u32 index, void *mapped);
-/* The ISA line `irq` as its override in the MADT says; false: no I/O APIC has it. */
-bool ioapic_route_isa(const struct boot_info *boot, u32 irq, u32 vector, u32 to_apic_id);
-
 /* ---- time (timer.c) ---- */
 
-/* Measures TSC and APIC timer against the PM timer, or the PIT; fills tsc_khz. Some 10 ms. */
-void timer_calibrate(struct boot_info *boot);
-void timer_init_cpu(void);
+#define LVT_MASKED 0x10000u
+#define TIMER_NEVER (~0ull)
+
+extern struct timer_rates { u64 khz, count_per_tsc; /* 32.32: APIC timer counts in one TSC tick */ } timer_rates;
 void timer_interrupt(struct cpu *c);
-u64 tsc_khz(void);
 /* Busy; before interrupts and for hardware that needs a pause. */
 void delay_us(u32 microseconds);
-/* Whether the TSC runs on through HLT at the rate it has otherwise; interrupts on for some ms. */
-bool timer_tsc_survives_halt(void);
 
 /* ---- other processors (ipi.c) ---- */
 

@@ -11,7 +11,7 @@
  *   510   0xffffff0000000000   stack and slots of one processor            nobody
  *   511   0xffffffff80000000   Ringmur's image, W^X                        all
  *
- * There is no map of all memory: a free frame is in no map, a VM's only in its space.
+ * Of the image the start (x86/boot) is in no final map. There is no map of all memory: a free frame is in no map, a VM's only in its space.
  */
 #ifndef X86_MM_MM_H
 #define X86_MM_MM_H
@@ -33,17 +33,19 @@ struct mm {
 	struct pool pool;
 	struct settler settler;
 	struct pt kernel;     /* template: what all top-level tables share */
-	u64 installed;        /* frames of RAM that the firmware gave */
-	u64 image;            /* of them: Ringmur, its frame table and bookkeeping */
+	bool mapped;          /* the final map is made; until then the pool is seen through the early map */
 	u32 devices;          /* pages mapped at DEVICES_BASE */
 };
 extern struct mm mm;
+extern const struct mem_env mm_env;
 
 /* Takes over memory: frame table, allocator, pool, final tables (not yet loaded). Panics, saying what is missing, if the machine is too small. */
 void mm_init(const struct boot_info *boot);
 /* Gives the processor its top-level table and private part, then loads it: the early identity map is gone for it. */
 void mm_cpu_init(struct cpu *c);
 void mm_cpu_load(struct cpu *c);
+/* All processors have loaded their tables: the code and data of the start (x86/boot) become free memory. */
+void mm_forget_boot(void);
 /* Maps one page of device registers for ring 0, uncached. */
 void *mm_map_device(hpa_t page);
 /* Of an object of Ringmur's image. */

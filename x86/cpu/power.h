@@ -1,8 +1,8 @@
 /*
  * power: off, and over again.
  */
-#ifndef X86_BOOT_POWER_H
-#define X86_BOOT_POWER_H
+#ifndef X86_CPU_POWER_H
+#define X86_CPU_POWER_H
 
 #include "x86/boot/boot.h"
 

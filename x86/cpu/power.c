@@ -1,7 +1,7 @@
 /*
  * power: ACPI 4.8.3.2 (PM1 control: SLP_TYP, SLP_EN), and what PCs have always had for a reset.
  */
-#include "x86/boot/power.h"
+#include "x86/cpu/power.h"
 
 #include "x86/asm/insn.h"
 #include "x86/cpu/format.h"

@@ -1,7 +1,7 @@
 /*
  * rtc: MC146818 through ports 0x70 and 0x71. Two equal readings with no update under way make one that is whole.
  */
-#include "x86/cpu/rtc.h"
+#include "x86/boot/start.h"
 
 #include "core/bits.h"
 #include "x86/asm/insn.h"

@@ -3,7 +3,7 @@
  *
  * Nobody else in ring 0 asks CPUID what the host has: what hide= takes away is away everywhere.
  */
-#include "x86/cpu/features.h"
+#include "x86/boot/start.h"
 
 #include "core/bits.h"
 #include "x86/asm/access.h"
@@ -11,13 +11,13 @@
 #include "x86/boot/options.h"
 #include "x86/cpu/regs.h"
 #include "x86/cpu/string.h"
-#include "x86/cpu/xsave.h"
 
-struct features features;
+KEPT struct features features;
 
 #define LEAF_BASIC     0u
 #define LEAF_FEATURES  1u
 #define LEAF_STRUCTURED 7u
+#define LEAF_XSAVE     13u
 #define LEAF_EXT       0x80000000u
 #define LEAF_EXT_FEATURES 0x80000001u
 #define LEAF_POWER     0x80000007u
@@ -84,6 +84,42 @@ static void hide_features(u64 hide)
 		if (hide & BIT(i))
 			*feature(offset) = false;
 }
+
+/* ---- the extended state: Intel SDM vol. 1, ch. 13; AMD APM vol. 2, 11.5 ---- */
+
+#define LEGACY_BYTES 512u /* FXSAVE */
+#define MANAGED (XCR0_X87 | XCR0_SSE | XCR0_AVX | XCR0_AVX512 | XCR0_PKRU)
+
+/* XCR0 as host and guests may have it. */
+static u64 xsave_mask(void)
+{
+	if (!features.xsave)
+		return XCR0_X87 | XCR0_SSE;
+	struct cpuid r = cpuid(LEAF_XSAVE, 0);
+	u64 mask = r.eax & MANAGED;
+	if (!features.pku)
+		mask &= ~(u64)XCR0_PKRU;
+	/* The three of AVX-512 come together and need AVX. */
+	if ((mask & XCR0_AVX512) != XCR0_AVX512 || !(mask & XCR0_AVX))
+		mask &= ~(u64)XCR0_AVX512;
+	return mask | XCR0_X87 | XCR0_SSE;
+}
+
+/* XCR0 = features.xcr0_mask; the first processor learns features.xsave_size. */
+static void xsave_enable(void)
+{
+	fninit();
+	if (!features.xsave) {
+		features.xsave_size = LEGACY_BYTES;
+		return;
+	}
+	xsetbv(0, features.xcr0_mask);
+	/* EBX: bytes for what XCR0 has now. */
+	if (!features.xsave_size)
+		features.xsave_size = cpuid(LEAF_XSAVE, 0).ebx;
+}
+
+/* ---- the whole ---- */
 
 void features_init(u64 hide)
 {

@@ -1,0 +1,181 @@
+/*
+ * memory: taking memory over from the loader.
+ *
+ * 1. The early tables get two more entries: the pool map (the identity map seen from POOL_BASE) and the frame table.
+ * 2. The frame table is filled from the memory map; what is free goes to the allocator.
+ * 3. The final map is built with the page-table engine, in pool frames: without the start. Each processor then loads its own top-level table.
+ */
+#include "core/bits.h"
+#include "x86/asm/insn.h"
+#include "x86/cpu/log.h"
+#include "x86/cpu/stacks.h"
+#include "x86/mm/mm.h"
+
+#define EARLY_LIMIT    (4ull << 30) /* what the early map reaches */
+#define LOW_MEMORY_END 0x100000ull  /* stays with the firmware and the start of processors */
+#define TOP_SHIFT      39
+#define TOP_INDEX(a)   ((a) >> TOP_SHIFT & 511)
+#define ENTRY_TABLE    (BIT(0) | BIT(1)) /* present, writable: the two tables that exist before the engine */
+
+KEPT static u64 frames_pdpt[512] __attribute__((aligned(4096)));
+KEPT static u64 frames_pd[512] __attribute__((aligned(4096)));
+
+extern u8 init_end[], text_end[], rodata_end[], image_end[];
+
+/* ---- the frame table ---- */
+
+static u64 ram_limit(const struct boot_info *boot)
+{
+	u64 limit = 0;
+	for (u32 i = 0; i < boot->range_count; i++)
+		if (boot->range[i].ram)
+			limit = max_u64(limit, boot->range[i].first.v + boot->range[i].bytes);
+	return limit >> PAGE_SHIFT;
+}
+
+/* Whether [first, first + bytes) touches what must stay: the image, a module. Answers where to go on. */
+static u64 in_the_way(const struct boot_info *boot, u64 first, u64 bytes)
+{
+	if (first < boot->image_end.v && first + bytes > boot->image_first.v)
+		return boot->image_end.v;
+	for (u32 i = 0; i < boot->module_count; i++) {
+		u64 start = boot->module[i].first.v, end = start + boot->module[i].bytes;
+		if (first < end && first + bytes > start)
+			return end;
+	}
+	return 0;
+}
+
+/* 2 MiB-aligned RAM below 4 GiB, for the frame table. */
+static hpa_t carve(const struct boot_info *boot, u64 bytes)
+{
+	for (u32 i = 0; i < boot->range_count; i++) {
+		const struct boot_range *r = &boot->range[i];
+		u64 at = align_up(max_u64(r->first.v, LOW_MEMORY_END), BLOCK_SIZE), blocked;
+		while (r->ram && at + bytes <= min_u64(r->first.v + r->bytes, EARLY_LIMIT)) {
+			blocked = in_the_way(boot, at, bytes);
+			if (!blocked)
+				return hpa(at);
+			at = align_up(blocked, BLOCK_SIZE);
+		}
+	}
+	panic("this machine has not %lu MiB of contiguous memory below 4 GiB for the frame table", bytes >> 20);
+}
+
+static void mark(u64 first, u64 end, enum frame_kind kind, owner_t owner)
+{
+	for (u64 f = first; f < end && f < mm.frames.limit; f++)
+		mm.frames.at[f] = (struct frame){ .kind = (u8)kind, .owner = owner, .flags = FRAME_DIRTY };
+}
+
+static void fill_frame_table(const struct boot_info *boot, hpa_t table, u64 bytes)
+{
+	for (u32 i = 0; i < boot->range_count; i++) {
+		const struct boot_range *r = &boot->range[i];
+		u64 first = r->first.v >> PAGE_SHIFT, end = (r->first.v + r->bytes) >> PAGE_SHIFT;
+		if (r->ram)
+			mark(max_u64(first, LOW_MEMORY_END >> PAGE_SHIFT), end, FRAME_FREE, OWNER_NONE);
+	}
+	for (u32 i = 0; i < boot->module_count; i++)
+		mark(boot->module[i].first.v >> PAGE_SHIFT,
+		     align_up(boot->module[i].first.v + boot->module[i].bytes, PAGE_SIZE) >> PAGE_SHIFT, FRAME_BOOT,
+		     OWNER_HYPERVISOR);
+	mark(boot->image_first.v >> PAGE_SHIFT, align_up(boot->image_end.v, PAGE_SIZE) >> PAGE_SHIFT, FRAME_IMAGE,
+	     OWNER_HYPERVISOR);
+	mark(table.v >> PAGE_SHIFT, (table.v + bytes) >> PAGE_SHIFT, FRAME_IMAGE, OWNER_HYPERVISOR);
+}
+
+static void make_frame_table(const struct boot_info *boot, u64 *top)
+{
+	u64 limit = ram_limit(boot);
+	u64 table_bytes = limit * sizeof(struct frame);
+	u64 bytes = align_up(table_bytes + alloc_bytes(limit), BLOCK_SIZE);
+	CHECK(bytes >> BLOCK_SHIFT <= ARRAY_SIZE(frames_pd));
+	hpa_t at = carve(boot, bytes);
+
+	for (u64 i = 0; i < bytes >> BLOCK_SHIFT; i++)
+		frames_pd[i] = pt_leaf(&fmt_host, hfn_add(hpa_frame(at), i * BLOCK_FRAMES), 2, PT_READ | PT_WRITE | PT_GLOBAL);
+	frames_pdpt[0] = image_hpa(frames_pd).v | ENTRY_TABLE;
+	top[TOP_INDEX(FRAMES_BASE)] = image_hpa(frames_pdpt).v | ENTRY_TABLE;
+
+	__builtin_memset((void *)FRAMES_BASE, 0, bytes);
+	mm.frames = (struct frame_table){ .at = (struct frame *)FRAMES_BASE, .limit = limit };
+	fill_frame_table(boot, at, bytes);
+	alloc_init(&mm.alloc, mm.frames, (u8 *)FRAMES_BASE + align_up(table_bytes, PAGE_SIZE), &mm_env);
+}
+
+/* ---- the shared map ---- */
+
+static void map_image(u8 *first, u8 *end, enum pt_rights rights)
+{
+	for (u8 *at = first; at < end; at += PAGE_SIZE)
+		if (!stack_is_guard((u64)at) && pt_map(&mm.kernel, (u64)at, hpa_frame(image_hpa(at)), 1, rights | PT_GLOBAL) != OK)
+			panic("out of memory while mapping Ringmur itself");
+}
+
+static void map_kernel(u64 *top)
+{
+	struct pt_slot slot;
+	if (pt_init(&mm.kernel, &fmt_host, &mm.pool, OWNER_HYPERVISOR) != OK)
+		panic("out of memory for the first page table");
+	map_image(init_end, text_end, PT_READ | PT_EXEC);
+	map_image(text_end, rodata_end, PT_READ);
+	map_image(rodata_end, image_end, PT_READ | PT_WRITE);
+
+	/* All tables that pool_map may ever need, so that growing the pool needs none. */
+	for (u64 at = 0; at < mm.frames.limit << PAGE_SHIFT; at += 1ull << 30)
+		if (pt_reach(&mm.kernel, POOL_BASE + at, 2, &slot) != OK)
+			panic("out of memory for the pool's tables");
+	mm.mapped = true;
+	for (u32 i = 0; i < mm.pool.blocks; i++)
+		CHECK(mm_env.pool_map(NULL, mm.pool.block[i].first));
+	u64 *kernel_top = pool_at(&mm.pool, frame_hpa(mm.kernel.root));
+	kernel_top[TOP_INDEX(FRAMES_BASE)] = top[TOP_INDEX(FRAMES_BASE)];
+	if (pt_reach(&mm.kernel, DEVICES_BASE, 1, &slot) != OK)
+		panic("out of memory for the device map");
+}
+
+void mm_init(const struct boot_info *boot)
+{
+	u64 *top = early_at(hpa(read_cr3() & ~PAGE_MASK));
+	/* Until the final map is loaded the pool's addresses are the identity map's: the first blocks lie below 4 GiB. */
+	top[TOP_INDEX(POOL_BASE)] = top[0];
+	make_frame_table(boot, top);
+	mm.settler.alloc = &mm.alloc;
+	mm.settler.pool = &mm.pool;
+	mm.settler.env = &mm_env;
+	pool_init(&mm.pool, &mm.alloc, (void *)POOL_BASE);
+	map_kernel(top);
+}
+
+/* ---- one processor ---- */
+
+static hfn_t take(enum frame_kind kind)
+{
+	hfn_t f;
+	if (pool_take(&mm.pool, kind, OWNER_HYPERVISOR, &f) != OK)
+		panic("out of memory while starting a processor");
+	return f;
+}
+
+static void map_private(struct cpu *c)
+{
+	struct pt private = { .format = &fmt_host, .pool = &mm.pool, .owner = OWNER_HYPERVISOR, .root = hpa_frame(c->top_hpa) };
+	struct pt_slot slot;
+	for (u64 at = CPU_STACK_TOP - CPU_STACK_SIZE; at < CPU_STACK_TOP; at += PAGE_SIZE)
+		if (pt_map(&private, at, take(FRAME_POOL), 1, PT_READ | PT_WRITE) != OK)
+			panic("out of memory for a processor's stack");
+	if (pt_reach(&private, PRIVATE_CPU_BASE, 1, &slot) != OK)
+		panic("out of memory for a processor's slots");
+	c->slot_table = (u64 *)slot.entry;
+}
+
+void mm_cpu_init(struct cpu *c)
+{
+	c->top_hpa = frame_hpa(take(FRAME_TABLE));
+	c->top = pool_at(&mm.pool, c->top_hpa);
+	__builtin_memcpy(c->top, pool_at(&mm.pool, frame_hpa(mm.kernel.root)), PAGE_SIZE);
+	map_private(c);
+	c->host_save = frame_hpa(take(FRAME_POOL));
+	c->host_vmcb = frame_hpa(take(FRAME_POOL));
+}
