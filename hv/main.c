@@ -56,6 +56,7 @@ static void boot_running(void)
 				    .mark_port = (u16)options.mark_port };
 	mm_forget_boot();
 	scrub_some(min_u64(options.scrub, align_up(options.mem, BLOCK_SIZE) + 2 * BLOCK_SIZE));
+	mm.alloc.fail_after = (s64)options.fail_alloc - 1;
 	const char *why = vm_create(&vms[0], OWNER_FIRST_VM, &config, boot);
 	if (why)
 		refuse_start("%s", why);

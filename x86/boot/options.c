@@ -35,6 +35,7 @@ static const struct option table[] = {
 	{ "scrub", KIND_BYTES, AT(scrub), NULL, 0, MOST_SCRUB },
 	{ "vcpus", KIND_NUMBER, AT(vcpus), NULL, 1, MAX_CPUS },
 	{ "cpus", KIND_NUMBER, AT(cpus), NULL, 1, MAX_CPUS },
+	{ "fail-alloc", KIND_NUMBER, AT(fail_alloc), NULL, 1, UINT32_MAX },
 	{ "mark-port", KIND_NUMBER, AT(mark_port), NULL, 1, MOST_PORT },
 	{ "name", KIND_NAME, AT(name), NULL, 0, 0 },
 	{ "hide", KIND_FEATURES, AT(hide), NULL, 0, 0 },

@@ -4,6 +4,7 @@
  *   console=com1|com2|none  log=com2|com1|none  panic=halt|exit     one of the words
  *   mem=1G  scrub=512M                                              bytes, with K, M, G or T
  *   vcpus=1  cpus=N  mark-port=0xNN                                 a number, decimal or 0x
+ *   fail-alloc=N                                                    tests: the N-th allocation for the guest fails
  *   name=guest                                                      a word
  *   hide=nrip,npt,...                                               processor features to do without
  *
@@ -28,6 +29,7 @@ struct options {
 	u64 scrub;         /* bytes of memory scrubbed at boot */
 	u64 vcpus, cpus;
 	u64 mark_port;     /* 0: none */
+	u64 fail_alloc;    /* 0: none */
 	u64 hide;          /* bit n: feature n of option_feature() */
 	char name[OPTION_NAME_BYTES];
 };

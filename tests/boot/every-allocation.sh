@@ -1,0 +1,26 @@
+# Each allocation on the way to a running guest fails once: an orderly end each time, with a sentence, and no frame lost.
+# timeout: 240
+. "$(dirname "$0")/lib.sh"
+for n in $(seq 1 200); do
+	$machine guest build/guests/hello.elf --mem 16M --hypervisor "fail-alloc=$n scrub=1M" --timeout 30 --log "$scratch/log" \
+		>"$scratch/out" 2>&1 </dev/null
+	status=$?
+	[ $status = 0 ] && break
+	if grep -q '^panic' "$scratch/log" || { [ $status != 2 ] && [ $status != 125 ]; }; then
+		echo "FAIL allocation $n: status $status"
+	elif [ $status = 2 ] && ! grep -q '^error: there is no memory' "$scratch/log"; then
+		echo "FAIL allocation $n: no sentence says what is missing"
+	elif [ $status = 125 ] && [ "$(grep -c '^audit: clean' "$scratch/log")" != 2 ]; then
+		echo "FAIL allocation $n: the audits after the end are missing"
+	else
+		continue
+	fi
+	tail -n 20 "$scratch/log" | sed 's/^/    /'
+	failed=$((failed + 1))
+done
+echo "$((n - 1)) allocations failed once"
+if [ "$n" -lt 20 ] || [ "$n" = 200 ]; then
+	echo "FAIL that is no plausible number of allocations"
+	failed=$((failed + 1))
+fi
+finish
