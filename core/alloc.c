@@ -278,9 +278,8 @@ void alloc_cancel(struct alloc *a, struct alloc_preparing *p)
 	*p = (struct alloc_preparing){ .first = HFN_NONE };
 }
 
-bool alloc_scrub_slice(struct alloc *a, struct alloc_preparing *p)
+bool alloc_scrub_slice(struct alloc *a)
 {
-	CHECK(hfn_is_none(p->first));
 	lock_take(&a->lock);
 	struct alloc_block *b = FIRST_OF(a, idle_order);
 	if (!b) {

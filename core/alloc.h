@@ -55,9 +55,9 @@ must_use status alloc_block_clean(struct alloc *a, struct alloc_preparing *p, en
 			 hfn_t *out);
 void alloc_cancel(struct alloc *a, struct alloc_preparing *p);
 
-/* For idle processors and boot: scrubs at most 32 KiB of free memory. false: nothing dirty is left. `p` (which begins as
- * HFN_NONE) holds nothing between two calls: no frame is out of reach of a taker for longer than one slice. */
-bool alloc_scrub_slice(struct alloc *a, struct alloc_preparing *p);
+/* For idle processors and boot: scrubs at most 32 KiB of free memory. false: nothing dirty is left. Nothing is held between two
+ * calls: no frame is out of reach of a taker for longer than one slice. */
+bool alloc_scrub_slice(struct alloc *a);
 
 /* Undo of an allocation: no view and no processor has ever named the frames. They go back as they came, clean or dirty. */
 void alloc_undo(struct alloc *a, hfn_t first, u32 count);

@@ -14,7 +14,6 @@
 #ifndef CORE_AUDIT_H
 #define CORE_AUDIT_H
 
-#include "core/ledger.h"
 #include "core/ptview.h"
 
 #define AUDIT_VIEWS 4u
@@ -47,7 +46,7 @@ struct audit_state {
 	u64 epoch;         /* `changes` of what the phase sums up, when it began */
 	u32 left;          /* of the step's budget */
 	u64 resident;      /* over all VMs */
-	struct ledger ledger;
+	struct { u64 kind[FRAME_KINDS]; } ledger; /* frames: where every one of them is */
 	u64 ledger_epoch;
 	u64 findings, skipped;
 };

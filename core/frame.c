@@ -66,16 +66,18 @@ void frames_become(struct frame *f, u32 n, enum frame_kind kind, owner_t owner)
 	}
 }
 
-status frame_ref(struct frame *f)
+status frames_ref(struct frame *f, u32 n)
 {
-	if (f->count == UINT32_MAX)
-		return IN_USE;
-	f->count++;
+	for (u32 i = 0; i < n; i++)
+		if (f[i].count == UINT32_MAX)
+			return IN_USE;
+	for (u32 i = 0; i < n; i++)
+		f[i].count++;
 	return OK;
 }
 
-void frame_unref(struct frame *f)
+void frames_unref(struct frame *f, u32 n)
 {
-	CHECK(f->count != 0);
-	f->count--;
+	for (u32 i = 0; i < n; i++)
+		CHECK(f[i].count-- != 0);
 }

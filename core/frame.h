@@ -61,8 +61,8 @@ void frame_become(struct frame *f, enum frame_kind kind, owner_t owner);
 void frames_become(struct frame *f, u32 n, enum frame_kind kind, owner_t owner);
 bool frame_may_become(enum frame_kind from, enum frame_kind to);
 
-/* A pmap entry names the frame, or no longer does. frame_ref refuses when the count is full. */
-must_use status frame_ref(struct frame *f);
-void frame_unref(struct frame *f);
+/* A pmap entry names `n` frames from `f` on, or no longer does. frames_ref refuses, all of them, when a count is full. */
+must_use status frames_ref(struct frame *f, u32 n);
+void frames_unref(struct frame *f, u32 n);
 
 #endif

@@ -58,36 +58,16 @@ status pmap_add_range(struct pmap *p, gfn_t first, u64 count, enum pmap_state st
 	return OK;
 }
 
-static status ref_frames(struct pmap *p, hfn_t first, u64 n)
-{
-	struct frame *f = frame_of(&p->alloc->frames, first);
-	for (u64 i = 0; i < n; i++) {
-		status st = frame_ref(&f[i]);
-		if (st != OK) {
-			while (i-- > 0)
-				frame_unref(&f[i]);
-			return st;
-		}
-	}
-	return OK;
-}
-
-static void unref_frames(struct pmap *p, hfn_t first, u64 n)
-{
-	struct frame *f = frame_of(&p->alloc->frames, first);
-	for (u64 i = 0; i < n; i++)
-		frame_unref(&f[i]);
-}
-
 /* Prepared: `got` is this VM's, clean, in no map. Makes it what backs the guest frames around `f` at `level`. */
 static status back_with(struct pmap *p, gfn_t f, u8 level, hfn_t got)
 {
 	u32 n = pt_frames(level);
-	status st = ref_frames(p, got, n);
+	struct frame *frames = frame_of(&p->alloc->frames, got);
+	status st = frames_ref(frames, n);
 	if (st == OK) {
 		st = pt_map(&p->tree, align_down(frame_gpa(f).v, pt_span(level)), got, level, PT_NONE);
 		if (st != OK)
-			unref_frames(p, got, n);
+			frames_unref(frames, n);
 	}
 	if (st != OK) {
 		alloc_undo(p->alloc, got, n);
@@ -163,7 +143,7 @@ struct pmap_backing pmap_look(const struct pmap *p, gfn_t f)
 static void release_leaf(struct pt *tree, hfn_t first, u32 n, struct settlement *s)
 {
 	struct pmap *p = container_of(tree, struct pmap, tree);
-	unref_frames(p, first, n);
+	frames_unref(frame_of(&p->alloc->frames, first), n);
 	settle_add_frames(s, first, n);
 	p->resident -= n;
 	p->changes++;

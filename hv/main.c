@@ -43,10 +43,8 @@ static void secondary_main(struct cpu *c)
 
 static void scrub_some(u64 bytes)
 {
-	struct alloc_preparing p = { .first = HFN_NONE };
-	while (mm.alloc.clean_frames < bytes >> PAGE_SHIFT && alloc_scrub_slice(&mm.alloc, &p))
+	while (mm.alloc.clean_frames < bytes >> PAGE_SHIFT && alloc_scrub_slice(&mm.alloc))
 		interrupts_take();
-	alloc_cancel(&mm.alloc, &p);
 }
 
 /* On the boot processor's own stack, in the final map. */

@@ -18,7 +18,6 @@ static struct sched_cpu {
 	struct vcpu *loaded;   /* whose registers are in this processor */
 	struct hv_timer slice;
 	_Atomic bool idle;
-	struct alloc_preparing scrubbing;
 } per_cpu[MAX_CPUS];
 
 static struct lock lock; /* the queue and the states of all entities */
@@ -44,7 +43,6 @@ void sched_init(void)
 {
 	for (u32 i = 0; i < MAX_CPUS; i++) {
 		per_cpu[i].cpu = &cpus[i];
-		per_cpu[i].scrubbing.first = HFN_NONE;
 		timer_init(&per_cpu[i].slice, slice_fired);
 	}
 }
@@ -209,7 +207,7 @@ static void idle(struct sched_cpu *s)
 	struct cpu *c = s->cpu;
 	sched_unload(c);
 	space_link(c, NULL);
-	if (vms_reap(c) || alloc_scrub_slice(&mm.alloc, &s->scrubbing)) {
+	if (vms_reap(c) || alloc_scrub_slice(&mm.alloc)) {
 		interrupts_take();
 		return;
 	}

@@ -1,7 +1,7 @@
 /*
  * check: for tests that show that a CHECK stands where it should.
  *
- *   assert_true(SIM_CHECKS(frame_unref(&f)));
+ *   assert_true(SIM_CHECKS(frames_unref(&f, 1)));
  *
  * What the expression had done before the CHECK stays done: for objects that the test throws away.
  */

@@ -98,10 +98,10 @@ static void test_counts_do_not_wrap(void **state)
 {
 	(void)state;
 	struct frame f = { .kind = FRAME_GUEST, .owner = VM, .count = UINT32_MAX };
-	assert_int_equal(frame_ref(&f), IN_USE);
+	assert_int_equal(frames_ref(&f, 1), IN_USE);
 	assert_int_equal(f.count, UINT32_MAX);
 	f.count = 0;
-	assert_true(SIM_CHECKS(frame_unref(&f)));
+	assert_true(SIM_CHECKS(frames_unref(&f, 1)));
 }
 
 static void test_names(void **state)
@@ -186,7 +186,7 @@ static void test_idle_scrubs_everything(void **state)
 	struct alloc_preparing p = { .first = HFN_NONE };
 	u64 slices = 0;
 	hfn_t f;
-	while (alloc_scrub_slice(&h->alloc, &p))
+	while (alloc_scrub_slice(&h->alloc))
 		slices++;
 	assert_int_equal(slices, FRAMES / SCRUB_SLICE_FRAMES);
 	assert_int_equal(h->alloc.clean_frames, FRAMES);

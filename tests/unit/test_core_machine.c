@@ -124,8 +124,7 @@ static void protect(struct sim *s)
 
 static void scrub(struct sim *s)
 {
-	struct alloc_preparing p = { .first = HFN_NONE };
-	for (u32 i = 0; i < 16 && alloc_scrub_slice(&s->alloc, &p); i++)
+	for (u32 i = 0; i < 16 && alloc_scrub_slice(&s->alloc); i++)
 		continue;
 }
 
