@@ -51,8 +51,6 @@ expect "a page fault" 0 "panic: page fault .*address 0x600000000000" qemu_bare "
 expect_log "its backtrace has names" "from [0-9a-f]+ boot_start\+0x"
 expect "a CHECK" 0 "panic: tests/boot/bare_main.c:[0-9]+: this must hold: machine == NULL" qemu_bare "die-check" "panic=exit" -cpu max
 expect "a stack overflow" 0 "panic: double fault .*beneath a stack" qemu_bare "die-stack" "panic=exit" -cpu max
-expect "a reset" 0 "shutdown.*guest-reset" bash -c "timeout 20 qemu-system-x86_64 -accel tcg -m 256 -cpu max -nodefaults -display none -no-reboot \
-	-kernel '$images/bare.bin' -initrd '$scratch/module die-reset' -serial null -serial null -qmp stdio < <(echo '{\"execute\":\"qmp_capabilities\"}'; sleep 10) | tr -d '\" ' | tr A-Z a-z"
 expect "a panic that stays" 124 "panic: stopped" bash -c "timeout 5 $(command -v qemu-system-x86_64) -accel tcg -m 256 -cpu max -smp 2 -nodefaults \
 	-display none -monitor none -kernel '$images/bare.bin' -initrd '$scratch/module die-panic' -serial null -serial file:'$scratch/log'; s=\$?; cat '$scratch/log'; exit \$s"
 

@@ -88,7 +88,7 @@ static void test_fixup(void)
 	result(!load64_or_fault((u64 *)hole, &msr) && this_cpu()->fixup.vector == VECTOR_PF && this_cpu()->fixup.address == hole,
 	       "a load from a hole is fixed up and tells where");
 	result(!load64_or_fault((u64 *)guard, &msr), "a guard page is not mapped");
-	result(!store32_or_fault((u32 *)0x8000000000000000ull, 1) && this_cpu()->fixup.vector == VECTOR_GP, "a store to no address is a #GP");
+	result(!load64_or_fault((u64 *)0x8000000000000000ull, &msr) && this_cpu()->fixup.vector == VECTOR_GP, "a load from no address is a #GP");
 	result(copy_or_fault(here, (u8 *)guard - 19, 40) == 21 || copy_or_fault(here, (u8 *)guard - 19, 40) == 24, "a copy says what is left");
 	result(!features.xsave || (!xsetbv_or_fault(0, 0) && this_cpu()->fixup.vector == VECTOR_GP), "XCR0 refuses to be without x87");
 	value = 3;
@@ -330,8 +330,6 @@ static void die(const char *how)
 		CHECK(machine == NULL);
 	if (has(how, "die-stack"))
 		log_line("%lx", dig(0));
-	if (has(how, "die-reset"))
-		machine_reset();
 	if (has(how, "die-panic"))
 		panic("asked for by the test, number %d", 42);
 }
