@@ -27,43 +27,35 @@ static inline u64 copy_or_fault(void *to, const void *from, u64 bytes)
 	return left;
 }
 
-/* One access of the width; false: it faulted, and nothing was read or written. */
-#define ACCESS_WIDTH(bits, suffix, reg)                                                                       \
+/* Until INSN faults, `good` stays as it is. */
+#define OR_FAULT(insn) "1: " insn "\n2:\n" FIXUP("3", "movb $0, %[good]", "2b") EXTABLE("1b", "3b")
+
+/*
+ * One access of the width; false: it faulted, and nothing was read or written. Of the exchange *seen holds what is expected, and
+ * afterwards what was there; it took place if they are equal.
+ */
+#define ACCESS_WIDTH(bits, suffix)                                                                            \
 	static inline bool load##bits##_or_fault(const u##bits *from, u##bits *value)                         \
 	{                                                                                                     \
 		u##bits got;                                                                                  \
-		__asm__ volatile goto("1: mov" suffix " %[from], %[got]\n" EXTABLE("1b", "%l[fault]")                  \
-			     : [got] "=" reg(got) : [from] "m"(*from) : : fault);                             \
+		__asm__ volatile goto("1: mov" suffix " %[from], %[got]\n" EXTABLE("1b", "%l[fault]")         \
+			     : [got] "=r"(got) : [from] "m"(*from) : : fault);                                \
 		*value = got;                                                                                 \
 		return true;                                                                                  \
 	fault:                                                                                                \
 		return false;                                                                                 \
 	}                                                                                                     \
-	static inline bool store##bits##_or_fault(u##bits *to, u##bits value)                                 \
-	{                                                                                                     \
-		bool good = true;                                                                             \
-		__asm__ volatile("1: mov" suffix " %[value], %[to]\n"                                         \
-				 "2:\n"                                                                       \
-				 FIXUP("3", "movb $0, %[good]", "2b") EXTABLE("1b", "3b")                     \
-				 : [to] "+m"(*to), [good] "+q"(good) : [value] reg(value) : "memory");        \
-		return good;                                                                                  \
-	}                                                                                                     \
-	/* *seen holds what is expected, and afterwards what was there; the exchange took place if they are equal. */ \
 	static inline bool cmpxchg##bits##_or_fault(u##bits *at, u##bits *seen, u##bits value)                \
 	{                                                                                                     \
 		bool good = true;                                                                             \
 		u##bits old = *seen;                                                                          \
-		__asm__ volatile("1: lock cmpxchg" suffix " %[value], %[at]\n"                                \
-				 "2:\n"                                                                       \
-				 FIXUP("3", "movb $0, %[good]", "2b") EXTABLE("1b", "3b")                     \
-				 : [at] "+m"(*at), "+a"(old), [good] "+q"(good) : [value] reg(value) : "memory", "cc"); \
+		__asm__ volatile(OR_FAULT("lock cmpxchg" suffix " %[value], %[at]")                           \
+				 : [at] "+m"(*at), "+a"(old), [good] "+q"(good) : [value] "r"(value) : "memory", "cc"); \
 		*seen = old;                                                                                  \
 		return good;                                                                                  \
 	}
-ACCESS_WIDTH(8, "b", "q")
-ACCESS_WIDTH(16, "w", "r")
-ACCESS_WIDTH(32, "l", "r")
-ACCESS_WIDTH(64, "q", "r")
+ACCESS_WIDTH(32, "l")
+ACCESS_WIDTH(64, "q")
 #undef ACCESS_WIDTH
 
 /* False: #GP, there is no such MSR. */
@@ -71,21 +63,8 @@ static inline bool rdmsr_or_fault(u32 msr, u64 *value)
 {
 	bool good = true;
 	u32 low = 0, high = 0;
-	__asm__ volatile("1: rdmsr\n"
-			 "2:\n"
-			 FIXUP("3", "movb $0, %[good]", "2b") EXTABLE("1b", "3b")
-			 : "+a"(low), "+d"(high), [good] "+q"(good) : "c"(msr));
+	__asm__ volatile(OR_FAULT("rdmsr") : "+a"(low), "+d"(high), [good] "+q"(good) : "c"(msr));
 	*value = (u64)high << 32 | low;
-	return good;
-}
-
-static inline bool wrmsr_or_fault(u32 msr, u64 value)
-{
-	bool good = true;
-	__asm__ volatile("1: wrmsr\n"
-			 "2:\n"
-			 FIXUP("3", "movb $0, %[good]", "2b") EXTABLE("1b", "3b")
-			 : [good] "+q"(good) : "c"(msr), "a"((u32)value), "d"((u32)(value >> 32)) : "memory");
 	return good;
 }
 
@@ -93,21 +72,8 @@ static inline bool wrmsr_or_fault(u32 msr, u64 value)
 static inline bool xsetbv_or_fault(u32 index, u64 value)
 {
 	bool good = true;
-	__asm__ volatile("1: xsetbv\n"
-			 "2:\n"
-			 FIXUP("3", "movb $0, %[good]", "2b") EXTABLE("1b", "3b")
+	__asm__ volatile(OR_FAULT("xsetbv")
 			 : [good] "+q"(good) : "c"(index), "a"((u32)value), "d"((u32)(value >> 32)) : "memory");
-	return good;
-}
-
-/* False: #GP, the area holds what the processor refuses. 64-byte aligned. */
-static inline bool xrstor64_or_fault(const void *area, u64 mask)
-{
-	bool good = true;
-	__asm__ volatile("1: xrstor64 (%[area])\n"
-			 "2:\n"
-			 FIXUP("3", "movb $0, %[good]", "2b") EXTABLE("1b", "3b")
-			 : [good] "+q"(good) : [area] "r"(area), "a"((u32)mask), "d"((u32)(mask >> 32)) : "memory");
 	return good;
 }
 

@@ -41,15 +41,11 @@ INSN_REGISTER(cr0)
 INSN_REGISTER(cr2)
 INSN_REGISTER(cr3)
 INSN_REGISTER(cr4)
-INSN_REGISTER(cr8)
 INSN_REGISTER(dr0)
 INSN_REGISTER(dr1)
 INSN_REGISTER(dr2)
 INSN_REGISTER(dr3)
-INSN_REGISTER(dr6)
-INSN_REGISTER(dr7)
 #undef INSN_REGISTER
-
 
 /* ---- what processor is this ---- */
 
@@ -64,42 +60,27 @@ static inline struct cpuid cpuid(u32 leaf, u32 subleaf)
 
 /* ---- ports ---- */
 
-static inline u8 in8(u16 port)
-{
-	u8 value;
-	__asm__ volatile("inb %1, %0" : "=a"(value) : "Nd"(port));
-	return value;
-}
-
-static inline u16 in16(u16 port)
-{
-	u16 value;
-	__asm__ volatile("inw %1, %0" : "=a"(value) : "Nd"(port));
-	return value;
-}
-
-static inline u32 in32(u16 port)
-{
-	u32 value;
-	__asm__ volatile("inl %1, %0" : "=a"(value) : "Nd"(port));
-	return value;
-}
+#define INSN_IN(bits, suffix)                                                                                 \
+	static inline u##bits in##bits(u16 port)                                                              \
+	{                                                                                                     \
+		u##bits value;                                                                                \
+		__asm__ volatile("in" suffix " %1, %0" : "=a"(value) : "Nd"(port));                           \
+		return value;                                                                                 \
+	}
+INSN_IN(8, "b")
+INSN_IN(16, "w")
+INSN_IN(32, "l")
+#undef INSN_IN
 
 static inline void out8(u16 port, u8 value) { __asm__ volatile("outb %0, %1" : : "a"(value), "Nd"(port) : "memory"); }
 static inline void out16(u16 port, u16 value) { __asm__ volatile("outw %0, %1" : : "a"(value), "Nd"(port) : "memory"); }
-static inline void out32(u16 port, u32 value) { __asm__ volatile("outl %0, %1" : : "a"(value), "Nd"(port) : "memory"); }
 
 /* ---- translations and caches ---- */
 
 static inline void invlpg(const void *linear) { __asm__ volatile("invlpg (%0)" : : "r"(linear) : "memory"); }
-static inline void wbinvd(void) { __asm__ volatile("wbinvd" : : : "memory"); }
 
 /* ---- AMD-V ---- */
 
-static inline void invlpga(u64 linear, u32 asid) { __asm__ volatile("invlpga %%rax, %%ecx" : : "a"(linear), "c"(asid) : "memory"); }
-static inline void clgi(void) { __asm__ volatile("clgi" : : : "memory"); }
-static inline void stgi(void) { __asm__ volatile("stgi" : : : "memory"); }
-static inline void vmload(u64 vmcb_hpa) { __asm__ volatile("vmload %%rax" : : "a"(vmcb_hpa) : "memory"); }
 static inline void vmsave(u64 vmcb_hpa) { __asm__ volatile("vmsave %%rax" : : "a"(vmcb_hpa) : "memory"); }
 
 /* ---- extended state ---- */
@@ -134,7 +115,6 @@ static inline void fninit(void) { __asm__ volatile("fninit" : : : "memory"); }
 
 /* ---- flags ---- */
 
-static inline void sti(void) { __asm__ volatile("sti" : : : "memory"); }
 static inline void cli(void) { __asm__ volatile("cli" : : : "memory"); }
 static inline void stac(void) { __asm__ volatile("stac" : : : "memory", "cc"); }
 static inline void clac(void) { __asm__ volatile("clac" : : : "memory", "cc"); }
@@ -157,8 +137,6 @@ static inline void sti_nop_cli(void) { __asm__ volatile("sti; nop; cli" : : : "m
 /* ---- order and time ---- */
 
 static inline void mfence(void) { __asm__ volatile("mfence" : : : "memory"); }
-static inline void lfence(void) { __asm__ volatile("lfence" : : : "memory"); }
-static inline void sfence(void) { __asm__ volatile("sfence" : : : "memory"); }
 /* A full fence, cheaper than MFENCE: any locked instruction is one. */
 static inline void full_fence(void) { __asm__ volatile("lock orl $0, (%%rsp)" : : : "memory", "cc"); }
 
@@ -208,20 +186,6 @@ static inline void *read_gs0(void)
 {
 	void *value;
 	__asm__("movq %%gs:0, %0" : "=r"(value));
-	return value;
-}
-
-static inline u64 read_rsp(void)
-{
-	u64 value;
-	__asm__ volatile("movq %%rsp, %0" : "=r"(value));
-	return value;
-}
-
-static inline u64 read_rbp(void)
-{
-	u64 value;
-	__asm__ volatile("movq %%rbp, %0" : "=r"(value));
 	return value;
 }
 

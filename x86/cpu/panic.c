@@ -70,7 +70,8 @@ extern const struct symbol symbols_start[], symbols_end[];
 extern const char symbol_names[];
 extern const u8 image_start[], text_end[];
 
-const char *symbol_of(u64 address, u64 *offset)
+/* The name of the function that an address lies in, and how far; NULL: none. */
+static const char *symbol_of(u64 address, u64 *offset)
 {
 	u64 low = 0, high = ((u64)symbols_end - (u64)symbols_start) / sizeof(struct symbol);
 	if (address < (u64)image_start || address >= (u64)text_end || !high)
@@ -130,9 +131,10 @@ _Noreturn void panic(const char *format, ...)
 	format_arguments(sentence, sizeof(sentence), format, arguments);
 	va_end(arguments);
 	begin(sentence);
-	log_line("  rsp %016lx rflags %lx", read_rsp(), read_rflags());
+	const u64 *frame = __builtin_frame_address(0);
+	log_line("  rsp %016lx rflags %lx", (u64)frame, read_rflags());
 	log_control_registers();
-	backtrace((u64)__builtin_return_address(0), *(const u64 *)read_rbp()); /* from our caller on */
+	backtrace(frame[1], frame[0]); /* from our caller on */
 	end();
 }
 

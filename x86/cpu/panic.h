@@ -12,7 +12,4 @@ _Noreturn void panic_trap(const struct trap_frame *frame);
 void panic_nmi(void);
 bool panic_is_on(void);
 
-/* The name of the function that an address lies in, and how far; NULL: none. */
-const char *symbol_of(u64 address, u64 *offset);
-
 #endif

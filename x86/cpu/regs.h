@@ -20,12 +20,9 @@
 /* Control registers */
 #define CR0_PE (1 << 0)
 #define CR0_MP (1 << 1)
-#define CR0_EM (1 << 2)
-#define CR0_TS (1 << 3)
 #define CR0_ET (1 << 4)
 #define CR0_NE (1 << 5)
 #define CR0_WP (1 << 16)
-#define CR0_AM (1 << 18)
 #define CR0_NW (1 << 29)
 #define CR0_CD (1 << 30)
 #define CR0_PG 0x80000000
@@ -44,11 +41,9 @@
 #define CR4_UMIP (1 << 11)
 #define CR4_LA57 (1 << 12)
 #define CR4_FSGSBASE (1 << 16)
-#define CR4_PCIDE (1 << 17)
 #define CR4_OSXSAVE (1 << 18)
 #define CR4_SMEP (1 << 20)
 #define CR4_SMAP (1 << 21)
-#define CR4_PKE (1 << 22)
 
 #define XCR0_X87 (1 << 0)
 #define XCR0_SSE (1 << 1)
@@ -76,7 +71,6 @@
 #define MSR_MTRR_DEF_TYPE 0x2ff
 #define MSR_TSC_DEADLINE 0x6e0
 #define MSR_X2APIC_FIRST 0x800
-#define MSR_XSS 0xda0
 #define MSR_EFER 0xc0000080
 #define MSR_STAR 0xc0000081
 #define MSR_LSTAR 0xc0000082
@@ -109,17 +103,14 @@
 #define VECTOR_BP 3
 #define VECTOR_OF 4
 #define VECTOR_UD 6
-#define VECTOR_NM 7
 #define VECTOR_DF 8
 #define VECTOR_TS 10
 #define VECTOR_NP 11
 #define VECTOR_SS 12
 #define VECTOR_GP 13
 #define VECTOR_PF 14
-#define VECTOR_MF 16
 #define VECTOR_AC 17
 #define VECTOR_MC 18
-#define VECTOR_XF 19
 #define VECTOR_EXCEPTIONS 32 /* vectors below are exceptions */
 
 #endif

@@ -9,7 +9,6 @@
 #include "core/env.h"
 
 #define SLOT_COUNT 16u /* the first SCRUB_SLICE_FRAMES are for scrubbing */
-#define SLOT_COPY  8u
 
 void *slot_map(u32 slot, hfn_t frame);
 void slot_unmap(u32 slot);
