@@ -12,14 +12,9 @@
 	.type svm_switch, @function
 	.balign 64
 svm_switch:
-	pushq	%rbx
-	pushq	%rbp
-	pushq	%r12
-	pushq	%r13
-	pushq	%r14
-	pushq	%r15
-	pushq	%rdx
-	pushq	%rdi
+	.irp reg, rbx, rbp, r12, r13, r14, r15, rdx, rdi
+	pushq	%\reg
+	.endr
 	movq	%rsi, %rax
 	clgi
 	sti
@@ -29,14 +24,9 @@ svm_switch:
 	movq	3*8(%rdi), %rbx
 	movq	5*8(%rdi), %rbp
 	movq	6*8(%rdi), %rsi
-	movq	8*8(%rdi), %r8
-	movq	9*8(%rdi), %r9
-	movq	10*8(%rdi), %r10
-	movq	11*8(%rdi), %r11
-	movq	12*8(%rdi), %r12
-	movq	13*8(%rdi), %r13
-	movq	14*8(%rdi), %r14
-	movq	15*8(%rdi), %r15
+	.irp n, 8, 9, 10, 11, 12, 13, 14, 15
+	movq	\n*8(%rdi), %r\n
+	.endr
 	movq	7*8(%rdi), %rdi
 	vmrun	%rax
 	vmsave	%rax
@@ -46,26 +36,18 @@ svm_switch:
 	movq	%rbx, 3*8(%rdi)
 	movq	%rbp, 5*8(%rdi)
 	movq	%rsi, 6*8(%rdi)
-	movq	%r8, 8*8(%rdi)
-	movq	%r9, 9*8(%rdi)
-	movq	%r10, 10*8(%rdi)
-	movq	%r11, 11*8(%rdi)
-	movq	%r12, 12*8(%rdi)
-	movq	%r13, 13*8(%rdi)
-	movq	%r14, 14*8(%rdi)
-	movq	%r15, 15*8(%rdi)
+	.irp n, 8, 9, 10, 11, 12, 13, 14, 15
+	movq	%r\n, \n*8(%rdi)
+	.endr
 	popq	%rax
 	movq	%rax, 7*8(%rdi)
 	popq	%rax
 	vmload	%rax
 	cli
 	stgi
-	popq	%r15
-	popq	%r14
-	popq	%r13
-	popq	%r12
-	popq	%rbp
-	popq	%rbx
+	.irp reg, r15, r14, r13, r12, rbp, rbx
+	popq	%\reg
+	.endr
 	ret
 	.size svm_switch, . - svm_switch
 

@@ -22,15 +22,11 @@ trap_doors:
 	vector = 0
 	.rept 256
 	.balign DOOR_BYTES
-	.if vector >= 32
-	pushq	$0
-	.elseif ((HAS_ERROR_CODE >> vector) & 1) == 0
+	.if vector >= 32 || ((HAS_ERROR_CODE >> vector) & 1) == 0
 	pushq	$0
 	.endif
 	pushq	$vector
-	.if vector >= 32
-	jmp	trap_common
-	.elseif (OWN_STACK >> vector) & 1
+	.if vector < 32 && ((OWN_STACK >> vector) & 1)
 	jmp	trap_own_stack
 	.else
 	jmp	trap_common
@@ -39,42 +35,18 @@ trap_doors:
 	.endr
 
 	.macro SAVE_ALL
-	pushq	%rax
-	pushq	%rcx
-	pushq	%rdx
-	pushq	%rbx
-	pushq	%rbp
-	pushq	%rsi
-	pushq	%rdi
-	pushq	%r8
-	pushq	%r9
-	pushq	%r10
-	pushq	%r11
-	pushq	%r12
-	pushq	%r13
-	pushq	%r14
-	pushq	%r15
+	.irp reg, rax, rcx, rdx, rbx, rbp, rsi, rdi, r8, r9, r10, r11, r12, r13, r14, r15
+	pushq	%\reg
+	.endr
 	/* AC as well as DF: what was interrupted may have opened the VM's window. */
 	pushq	$RFLAGS_ONE
 	popfq
 	.endm
 
 	.macro RESTORE_ALL
-	popq	%r15
-	popq	%r14
-	popq	%r13
-	popq	%r12
-	popq	%r11
-	popq	%r10
-	popq	%r9
-	popq	%r8
-	popq	%rdi
-	popq	%rsi
-	popq	%rbp
-	popq	%rbx
-	popq	%rdx
-	popq	%rcx
-	popq	%rax
+	.irp reg, r15, r14, r13, r12, r11, r10, r9, r8, rdi, rsi, rbp, rbx, rdx, rcx, rax
+	popq	%\reg
+	.endr
 	addq	$16, %rsp
 	.endm
 

@@ -16,42 +16,37 @@
 
 #define USER_ADDRESS_BITS 47
 
+/* Places in struct user_regs, in its order, which cpu/user.c asserts: REGS_rax and so on. */
+	offset = 0
+	.irp reg, rax, rcx, rdx, rbx, rbp, rsi, rdi, r8, r9, r10, r11, r12, r13, r14, r15, rip, rflags, rsp
+	REGS_\reg = offset
+	offset = offset + 8
+	.endr
+
 	.text
 	.globl user_run
 	.type user_run, @function
 	.balign 64
 user_run:
-	pushq	%rbx
-	pushq	%rbp
-	pushq	%r12
-	pushq	%r13
-	pushq	%r14
-	pushq	%r15
-	pushq	%rdi
-	movq	REGS_RIP(%rdi), %rcx
+	.irp reg, rbx, rbp, r12, r13, r14, r15, rdi
+	pushq	%\reg
+	.endr
+	movq	REGS_rip(%rdi), %rcx
 	movq	%rcx, %rax
 	shrq	$USER_ADDRESS_BITS, %rax
 	jnz	user_bad_rip
 	movq	%rsp, %gs:CPU_KERNEL_RSP
-	movq	REGS_RFLAGS(%rdi), %r11
-	movq	REGS_RDX(%rdi), %rdx
-	movq	REGS_RBX(%rdi), %rbx
-	movq	REGS_RBP(%rdi), %rbp
-	movq	REGS_RSI(%rdi), %rsi
-	movq	REGS_R8(%rdi), %r8
-	movq	REGS_R9(%rdi), %r9
-	movq	REGS_R10(%rdi), %r10
-	movq	REGS_R12(%rdi), %r12
-	movq	REGS_R13(%rdi), %r13
-	movq	REGS_R14(%rdi), %r14
-	movq	REGS_R15(%rdi), %r15
-	cmpq	%rcx, REGS_RCX(%rdi)
+	movq	REGS_rflags(%rdi), %r11
+	.irp reg, rdx, rbx, rbp, rsi, r8, r9, r10, r12, r13, r14, r15
+	movq	REGS_\reg(%rdi), %\reg
+	.endr
+	cmpq	%rcx, REGS_rcx(%rdi)
 	jne	user_by_iret
-	cmpq	%r11, REGS_R11(%rdi)
+	cmpq	%r11, REGS_r11(%rdi)
 	jne	user_by_iret
-	movq	REGS_RAX(%rdi), %rax
-	movq	REGS_RSP(%rdi), %rsp
-	movq	REGS_RDI(%rdi), %rdi
+	movq	REGS_rax(%rdi), %rax
+	movq	REGS_rsp(%rdi), %rsp
+	movq	REGS_rdi(%rdi), %rdi
 	swapgs
 	sysretq
 
@@ -60,14 +55,14 @@ user_by_iret:
 	andq	$~(RFLAGS_IOPL | RFLAGS_VM | RFLAGS_NT), %r11
 	orq	$(RFLAGS_IF | RFLAGS_ONE), %r11
 	pushq	$(SEGMENT_USER_DATA | SEGMENT_RPL3)
-	pushq	REGS_RSP(%rdi)
+	pushq	REGS_rsp(%rdi)
 	pushq	%r11
 	pushq	$(SEGMENT_USER_CODE | SEGMENT_RPL3)
 	pushq	%rcx
-	movq	REGS_R11(%rdi), %r11
-	movq	REGS_RCX(%rdi), %rcx
-	movq	REGS_RAX(%rdi), %rax
-	movq	REGS_RDI(%rdi), %rdi
+	movq	REGS_r11(%rdi), %r11
+	movq	REGS_rcx(%rdi), %rcx
+	movq	REGS_rax(%rdi), %rax
+	movq	REGS_rdi(%rdi), %rdi
 	swapgs
 	iretq
 
@@ -79,18 +74,9 @@ user_bad_rip:
 	.size user_run, . - user_run
 
 	.macro STORE_REGS /* all but RAX, RCX, R11 into (%rax) */
-	movq	%rdx, REGS_RDX(%rax)
-	movq	%rbx, REGS_RBX(%rax)
-	movq	%rbp, REGS_RBP(%rax)
-	movq	%rsi, REGS_RSI(%rax)
-	movq	%rdi, REGS_RDI(%rax)
-	movq	%r8, REGS_R8(%rax)
-	movq	%r9, REGS_R9(%rax)
-	movq	%r10, REGS_R10(%rax)
-	movq	%r12, REGS_R12(%rax)
-	movq	%r13, REGS_R13(%rax)
-	movq	%r14, REGS_R14(%rax)
-	movq	%r15, REGS_R15(%rax)
+	.irp reg, rdx, rbx, rbp, rsi, rdi, r8, r9, r10, r12, r13, r14, r15
+	movq	%\reg, REGS_\reg(%rax)
+	.endr
 	.endm
 
 /* LSTAR: RCX holds RIP, R11 RFLAGS; SFMASK has cleared the flags. */
@@ -103,23 +89,20 @@ syscall_entry:
 	movq	%gs:CPU_KERNEL_RSP, %rsp
 	pushq	%rax
 	movq	8(%rsp), %rax
-	movq	%rcx, REGS_RIP(%rax)
-	movq	%rcx, REGS_RCX(%rax)
-	movq	%r11, REGS_RFLAGS(%rax)
-	movq	%r11, REGS_R11(%rax)
+	movq	%rcx, REGS_rip(%rax)
+	movq	%rcx, REGS_rcx(%rax)
+	movq	%r11, REGS_rflags(%rax)
+	movq	%r11, REGS_r11(%rax)
 	STORE_REGS
-	popq	REGS_RAX(%rax)
+	popq	REGS_rax(%rax)
 	movq	%gs:CPU_SCRATCH, %rcx
-	movq	%rcx, REGS_RSP(%rax)
+	movq	%rcx, REGS_rsp(%rax)
 	movl	$USER_EXIT_SYSCALL, %eax
 user_leave:
 	addq	$8, %rsp
-	popq	%r15
-	popq	%r14
-	popq	%r13
-	popq	%r12
-	popq	%rbp
-	popq	%rbx
+	.irp reg, r15, r14, r13, r12, rbp, rbx
+	popq	%\reg
+	.endr
 	ret
 	.size syscall_entry, . - syscall_entry
 
@@ -132,16 +115,16 @@ user_trap:
 	pushq	%rax
 	movq	%gs:CPU_KERNEL_RSP, %rax
 	movq	(%rax), %rax
-	movq	%rcx, REGS_RCX(%rax)
-	movq	%r11, REGS_R11(%rax)
+	movq	%rcx, REGS_rcx(%rax)
+	movq	%r11, REGS_r11(%rax)
 	STORE_REGS
-	popq	REGS_RAX(%rax)
+	popq	REGS_rax(%rax)
 	popq	%rdi
 	popq	%gs:CPU_USER_FAULT_CODE
-	popq	REGS_RIP(%rax)
+	popq	REGS_rip(%rax)
 	popq	%rcx
-	popq	REGS_RFLAGS(%rax)
-	popq	REGS_RSP(%rax)
+	popq	REGS_rflags(%rax)
+	popq	REGS_rsp(%rax)
 	movq	%gs:CPU_KERNEL_RSP, %rsp
 	pushq	$RFLAGS_ONE /* AC, DF and NT are ring 3's */
 	popfq

@@ -6,10 +6,10 @@
 #include "x86/cpu/stacks.h"
 #include "x86/cpu/user_abi.h"
 
-#define SAME(name, member) static_assert(name == offsetof(struct user_regs, member), #member)
-SAME(REGS_RAX, rax); SAME(REGS_RCX, rcx); SAME(REGS_RDX, rdx); SAME(REGS_RBX, rbx); SAME(REGS_RBP, rbp); SAME(REGS_RSI, rsi);
-SAME(REGS_RDI, rdi); SAME(REGS_R8, r8); SAME(REGS_R9, r9); SAME(REGS_R10, r10); SAME(REGS_R11, r11); SAME(REGS_R12, r12);
-SAME(REGS_R13, r13); SAME(REGS_R14, r14); SAME(REGS_R15, r15); SAME(REGS_RIP, rip); SAME(REGS_RFLAGS, rflags); SAME(REGS_RSP, rsp);
+#define PLACE(number, member) static_assert(offsetof(struct user_regs, member) == 8 * (number), #member)
+PLACE(0, rax); PLACE(1, rcx); PLACE(2, rdx); PLACE(3, rbx); PLACE(4, rbp); PLACE(5, rsi); PLACE(6, rdi); PLACE(7, r8); PLACE(8, r9);
+PLACE(9, r10); PLACE(10, r11); PLACE(11, r12); PLACE(12, r13); PLACE(13, r14); PLACE(14, r15); PLACE(15, rip); PLACE(16, rflags);
+PLACE(17, rsp);
 static_assert(CPU_KERNEL_RSP == offsetof(struct cpu, kernel_rsp), "kernel_rsp");
 static_assert(CPU_SCRATCH == offsetof(struct cpu, scratch), "scratch");
 static_assert(CPU_USER_FAULT_CODE == offsetof(struct cpu, user_fault_code), "user_fault_code");
