@@ -268,7 +268,7 @@ lint:
 	@tools/setup test
 	@bad=0; \
 	step() { echo "lint: $$1"; shift; "$$@" || { echo "lint: found something"; bad=1; }; }; \
-	step "gcc, warnings as errors" $(MAKE) --no-print-directory -s -k -j$$(nproc) made= objects unit-gcc; \
+	step "gcc, warnings as errors" $(MAKE) --no-print-directory -s -k -j$$(nproc) made= all objects unit-gcc; \
 	step "clang, warnings as errors" $(MAKE) --no-print-directory -s -k -j$$(nproc) made= lint-clang unit-clang; \
 	step "headers compile alone" $(MAKE) --no-print-directory -s lint-headers; \
 	step "clang-tidy" $(MAKE) --no-print-directory -s lint-tidy; \
