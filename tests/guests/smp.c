@@ -5,16 +5,17 @@
 #include "lib/guest.h"
 
 enum {
-	APS = 7, COUNT = 20000, IPI = V_FREE, SHOOT = V_FREE + 1, IPIS = 50, SHOTS = 20, PATIENCE_MS = 2000,
+	APS = 7, COUNT = 20000, IPI = V_FREE, SHOOT = V_FREE + 1, IPIS = 50, SHOTS = 20, STEPS = 4000, PATIENCE_MS = 2000,
 };
 #define WINDOW 0x200000000ull
 #define RIGHTS (PTE_P | PTE_W | PTE_U)
 
-enum job { JOB_NONE, JOB_COUNT, JOB_HALT, JOB_WATCH };
+enum job { JOB_NONE, JOB_COUNT, JOB_HALT, JOB_WATCH, JOB_STORM };
 
-static volatile u32 started, done, counter, plain, ipis, shots, stale, job, turn;
+static volatile u32 started, done, counter, plain, ipis, shots, stale, job, turn, stormers;
 static volatile u32 ids[APS + 1];
 static unsigned others;
+static u32 first;
 
 static void add(volatile u32 *to, u32 n) { __atomic_fetch_add(to, n, __ATOMIC_SEQ_CST); }
 static u32 own_id(void) { return lapic_x2() ? lapic_read(APIC_ID) : lapic_read(APIC_ID) >> 24; }
@@ -40,6 +41,18 @@ static void watch(void)
 	irqs_off();
 }
 
+/* Interrupts the first processor again and again. */
+static void storm(void)
+{
+	add(&stormers, 1);
+	while (job == JOB_STORM) {
+		u32 before = ipis;
+		lapic_icr(first, IPI);
+		while (job == JOB_STORM && ipis == before)
+			relax();
+	}
+}
+
 static void ap_main(void)
 {
 	u32 last = JOB_NONE;
@@ -61,6 +74,8 @@ static void ap_main(void)
 				wait_irq();
 		if (last == JOB_WATCH)
 			watch();
+		if (last == JOB_STORM)
+			storm();
 		if (last != JOB_NONE)
 			add(&done, 1);
 	}
@@ -152,6 +167,42 @@ static void shoot_down(void)
 	check("the watchers come back", reaches(&done, others));
 }
 
+static volatile u32 steps;
+
+static void on_step(struct regs *r)
+{
+	(void)r;
+	steps++;
+}
+
+/* A trap after an instruction must not be lost to an interrupt that comes with it: CPUID in single steps, each counted. */
+static void steps_in_storm(void)
+{
+	u32 n = STEPS;
+
+	handlers[V_DB] = on_step;
+	done = steps = 0;
+	job = JOB_STORM;
+	check("all come to the storm", reaches(&stormers, others));
+	irqs_on();
+	__asm__ volatile("pushfq\norq $0x100, (%%rsp)\npopfq\n"
+	                 "1: xorl %%eax, %%eax\ncpuid\ndecl %0\njnz 1b\n"
+	                 "pushfq\nandq $~0x100, (%%rsp)\npopfq" : "+S"(n) : : "rax", "rbx", "rcx", "rdx", "memory", "cc");
+	irqs_off();
+	job = JOB_NONE;
+	check("the storm ends", reaches(&done, others));
+	check_equal("no step is lost to an interrupt", steps, 4 * STEPS + 3);
+	handlers[V_DB] = NULL;
+}
+
+static void startup_again(void)
+{
+	for (unsigned k = 0; k < others; k++)
+		lapic_icr(ids[k], ICR_STARTUP | AP_PAGE);
+	delay_us(20000);
+	check_equal("a processor that runs does not take a SIPI", started, others);
+}
+
 GUEST(smp)
 {
 	const struct platform *p = platform();
@@ -175,7 +226,10 @@ GUEST(smp)
 	}
 	if (!check("each starts, and knows its name", right))
 		return;
+	first = self;
+	startup_again();
 	together();
 	interrupt();
+	steps_in_storm();
 	shoot_down();
 }

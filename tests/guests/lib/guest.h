@@ -324,6 +324,7 @@ bool lapic_bit(u32 bank, unsigned vector);
  * Starts the processor `id` by INIT and SIPI: `function` runs there in long mode, interrupts off, on a stack of its own (8 KiB), and
  * says so by counting *started up. false: it did not.
  */
+enum { AP_PAGE = 8 }; /* where its first instructions lie: the vector of the SIPI */
 bool ap_start(u32 id, void (*function)(void), const volatile u32 *started);
 #endif
 

@@ -3,7 +3,7 @@
 
 #ifdef __x86_64__
 
-enum { TRAMPOLINE = 0x8000, AP_STACK = 8192, APS = 7, INIT_US = 10000, SIPIS = 2, SIPI_PATIENCE_MS = 100 };
+enum { TRAMPOLINE = AP_PAGE << 12, AP_STACK = 8192, APS = 7, INIT_US = 10000, SIPIS = 2, SIPI_PATIENCE_MS = 100 };
 
 static u8 stacks[APS][AP_STACK] __attribute__((aligned(16)));
 static unsigned used;
@@ -38,7 +38,7 @@ bool ap_start(u32 id, void (*function)(void), const volatile u32 *started)
 	lapic_icr(id, ICR_INIT | ICR_LEVEL);
 	delay_us(INIT_US);
 	for (unsigned i = 0; i < SIPIS && *started == before; i++) {
-		lapic_icr(id, ICR_STARTUP | TRAMPOLINE >> 12);
+		lapic_icr(id, ICR_STARTUP | AP_PAGE);
 		for (unsigned wait = 0; wait < SIPI_PATIENCE_MS && *started == before; wait++)
 			delay_us(1000);
 	}
