@@ -56,7 +56,9 @@ enum extended_8_ebx { CLZERO = B(0), XSAVEERPTR = B(2), WBNOINVD = B(9) };
 enum extended_21_eax { LFENCE_SERIALIZES = B(2), NULL_SELECTOR_CLEARS_BASE = B(6) };
 enum thermal_eax { ARAT = B(2) }; /* the APIC timer runs always */
 
-enum kvm_features { KVM_CLOCKSOURCE = B(0), KVM_NOP_IO_DELAY = B(1), KVM_CLOCKSOURCE2 = B(3), KVM_CLOCKSOURCE_STABLE = B(24) };
+enum kvm_features {
+	KVM_CLOCKSOURCE = B(0), KVM_NOP_IO_DELAY = B(1), KVM_CLOCKSOURCE2 = B(3), KVM_PV_EOI = B(6), KVM_CLOCKSOURCE_STABLE = B(24),
+};
 
 #define CR4_OSXSAVE BIT(18)
 
@@ -322,7 +324,7 @@ static void add_kvm(struct cpuid_table *t, const struct cpuid_config *c)
 	r->out[CPUID_ECX] = 'V' | 'M' << 8 | 'K' << 16 | 'V' << 24;
 	r->out[CPUID_EDX] = 'M';
 	r = add_row(t, LEAF_KVM_FEATURES, 0, true, PATCH_NONE);
-	r->out[CPUID_EAX] = KVM_NOP_IO_DELAY;
+	r->out[CPUID_EAX] = KVM_NOP_IO_DELAY | KVM_PV_EOI;
 	set_bits(&r->out[CPUID_EAX], KVM_CLOCKSOURCE | KVM_CLOCKSOURCE2, c->kvm_clock);
 	set_bits(&r->out[CPUID_EAX], KVM_CLOCKSOURCE_STABLE, c->kvm_clock && c->tsc_steady);
 }

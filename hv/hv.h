@@ -100,6 +100,8 @@ struct vcpu {
 	struct hv_timer timer;     /* the local APIC's */
 	u64 timer_for;             /* guest TSC that it is armed for */
 	u64 clock_page;            /* KVM_SYSTEM_TIME as written */
+	u64 eoi_flag;              /* KVM_PV_EOI_EN as written: where the guest may end an interrupt without an exit */
+	bool eoi_lent;             /* the flag is set: it may do so now */
 	struct mtrrs mtrrs;
 	struct gwalk_mode walk;    /* of the registers in walk_of, made again when they change */
 	struct gwalk_registers walk_of;
@@ -227,6 +229,8 @@ void interrupt_message(struct vm *vm, struct vcpu *sender, const struct lapic_me
 /* Puts what can be delivered into the next entry, or asks for a window. */
 void interrupts_prepare(struct vcpu *v);
 bool interrupts_wake(struct vcpu *v); /* would a halted vCPU go on? */
+/* After an exit with eoi_lent: has the guest used it? */
+void interrupts_take_eoi(struct vcpu *v);
 bool interrupts_stepped(struct vcpu *v);
 void interrupts_requests(struct vcpu *v, u32 requests);
 

@@ -171,6 +171,26 @@ static void take_pic(struct vcpu *v)
 	monitor_post(vm, MON_ENTRY_PIC_ACK);
 }
 
+/*
+ * KVM's paravirtual EOI. While nothing else waits, the vector that is being delivered may be ended by clearing a flag in guest memory;
+ * after the next exit the flag is taken back, and tells. Both are one compare-and-exchange: the vCPU does not run meanwhile.
+ */
+#define EOI_FLAG_ENABLE 1ull
+
+static void lend_eoi(struct vcpu *v, int vector)
+{
+	if (!(v->eoi_flag & EOI_FLAG_ENABLE) || lapic_is_level(&v->lapic, vector) || lapic_highest(&v->lapic) >= 0)
+		return;
+	v->eoi_lent = window_exchange(NULL, gpa(v->eoi_flag & ~EOI_FLAG_ENABLE), sizeof(u32), 0, 1) == OK;
+}
+
+void interrupts_take_eoi(struct vcpu *v)
+{
+	v->eoi_lent = false;
+	if (window_exchange(NULL, gpa(v->eoi_flag & ~EOI_FLAG_ENABLE), sizeof(u32), 1, 0) == AGAIN)
+		lapic_end(&v->lapic); /* it was 0 already: the guest has ended the interrupt */
+}
+
 void interrupts_prepare(struct vcpu *v)
 {
 	struct guest_cpu *g = v->g;
@@ -190,6 +210,7 @@ void interrupts_prepare(struct vcpu *v)
 	}
 	g->event = (struct event){ .valid = true, .type = EVENT_OF_INTERRUPT, .vector = (u8)vector };
 	lapic_accept(&v->lapic, vector);
+	lend_eoi(v, vector);
 	/* More may wait behind it. */
 	g->want.interrupt = lapic_deliverable(&v->lapic) >= 0;
 }

@@ -174,7 +174,7 @@ void lapic_accept(struct lapic *l, int vector)
 		__atomic_fetch_and(&l->look, ~(u32)LOOK_IRR, __ATOMIC_RELAXED);
 }
 
-static void end_of_interrupt(struct lapic *l)
+void lapic_end(struct lapic *l)
 {
 	u32 v = l->in_service;
 
@@ -449,7 +449,7 @@ static bool write_register(struct lapic *l, u32 reg, u32 value, u64 now)
 	lapic_timer(l, now);
 	switch (reg) {
 	case REG_TPR:     l->tpr = (u8)value; return true;
-	case REG_EOI:     end_of_interrupt(l); return true;
+	case REG_EOI:     lapic_end(l); return true;
 	case REG_SVR:     write_svr(l, value, now); return true;
 	case REG_ESR:     l->esr = l->esr_next; l->esr_next = 0; return true;
 	case REG_LVT ... REG_LVT_LAST: write_lvt(l, reg - REG_LVT, value, now); return true;

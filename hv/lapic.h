@@ -144,6 +144,14 @@ static inline int lapic_deliverable(struct lapic *l)
 /* The processor took `vector` (a result of lapic_deliverable): IRR to ISR. */
 void lapic_accept(struct lapic *l, int vector);
 
+/* EOI: the vector in service is over. */
+void lapic_end(struct lapic *l);
+/* Does the I/O APIC want to hear of this vector's end? */
+static inline bool lapic_is_level(const struct lapic *l, int vector)
+{
+	return l->tmr[vector / 64] >> vector % 64 & 1;
+}
+
 /* TPR as CR8 and V_TPR have it. */
 static inline u32 lapic_cr8(const struct lapic *l) { return l->tpr >> 4; }
 static inline void lapic_set_cr8(struct lapic *l, u32 cr8) { l->tpr = (u8)(cr8 << 4); }

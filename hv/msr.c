@@ -15,6 +15,8 @@
 #define MSR_KVM_SYSTEM_TIME_OLD 0x12u
 #define MSR_KVM_WALL_CLOCK 0x4b564d00u
 #define MSR_KVM_SYSTEM_TIME 0x4b564d01u
+#define MSR_KVM_PV_EOI 0x4b564d04u
+#define PV_EOI_RESERVED 2ull
 #define MSR_BIOS_SIGN 0x8bu
 #define MSR_MTRR_FIX16K_80000 0x258u
 #define MSR_MTRR_FIX16K_A0000 0x259u
@@ -145,6 +147,22 @@ static status write_tsc_aux(struct vcpu *v, u32 msr, u64 value)
 	return OK;
 }
 
+static status read_pv_eoi(struct vcpu *v, u32 msr, u64 *value)
+{
+	(void)msr;
+	*value = v->eoi_flag;
+	return OK;
+}
+
+static status write_pv_eoi(struct vcpu *v, u32 msr, u64 value)
+{
+	(void)msr;
+	if (value & PV_EOI_RESERVED)
+		return FAULT;
+	v->eoi_flag = value;
+	return OK;
+}
+
 static status read_clock(struct vcpu *v, u32 msr, u64 *value)
 {
 	*value = msr == MSR_KVM_SYSTEM_TIME || msr == MSR_KVM_SYSTEM_TIME_OLD ? v->clock_page : 0;
@@ -237,6 +255,7 @@ static const struct msr_row rows[] = {
 	{ MSR_EFER, MSR_EFER, read_area, write_efer },
 	{ MSR_PAT, MSR_PAT, read_area, write_pat },
 	{ MSR_KVM_WALL_CLOCK, MSR_KVM_SYSTEM_TIME, read_clock, write_clock },
+	{ MSR_KVM_PV_EOI, MSR_KVM_PV_EOI, read_pv_eoi, write_pv_eoi },
 	{ MSR_KVM_WALL_CLOCK_OLD, MSR_KVM_SYSTEM_TIME_OLD, read_clock, write_clock },
 	{ MSR_MTRR_CAP, MSR_MTRR_CAP, read_mtrr_cap, NULL },
 	{ MSR_MTRR_PHYSBASE0, MSR_MTRR_PHYSBASE0 + 2 * MTRR_VARIABLE - 1, read_mtrr, write_mtrr },

@@ -23,6 +23,8 @@ void vcpu_reset(struct vcpu *v)
 	backend->init(v->g, frame_hpa(vm->nested.table.root));
 	v->nmi_pending = false;
 	v->iret_rip = 0;
+	v->eoi_flag = 0;
+	v->eoi_lent = false;
 }
 
 /* What must be judged before each entry besides interrupts; false: the vCPU cannot run. */
@@ -78,6 +80,8 @@ enum turn vcpu_turn(struct cpu *c, struct vcpu *v)
 			interrupts_prepare(v);
 		enum exit_kind kind = enter(c, v);
 		v->exits[kind]++;
+		if (FREQUENT(v->eoi_lent, 0))
+			interrupts_take_eoi(v);
 		if (exit_handle(v, kind) == ACTION_SLEEP)
 			return TURN_SLEEP;
 	}
