@@ -1,10 +1,14 @@
-/* kvmclock: where the hypervisor has KVM's leaves, the time page and the frequency that they give are true. */
+/*
+ * kvmclock: where the hypervisor has KVM's leaves, the time page and the frequency that they give are true, and an interrupt can be
+ * ended by clearing a flag in memory.
+ */
 #include "lib/guest.h"
 
 enum { FEATURE_CLOCK2 = 1 << 3, LEAF_FEATURES = 1, LEAF_TIMING = 0x10, ENABLE = 1, SHIFT = 32, FREQUENCY_SLACK = 8, ROUNDS = 2000 };
 #define MSR_WALL_CLOCK  0x4b564d00u
 #define MSR_SYSTEM_TIME 0x4b564d01u
 #define BASE            0x40000000u
+#define MSR_PV_EOI      0x4b564d04u
 
 struct time_page {
 	u32 version, pad;
@@ -90,6 +94,79 @@ static void clock(void)
 	check("off, the page is left alone", page->version == start);
 }
 
+/* --- KVM's paravirtual EOI --------------------------------------------------------------------------------- */
+
+enum { FEATURE_PV_EOI = 1 << 6, VECTOR = V_FREE, HIGHER = V_FREE + 32, INTERRUPTS = 50 };
+static volatile u32 eoi_flag, came, ended_by_flag, nested;
+
+static void end_interrupt(void)
+{
+	if (__atomic_exchange_n(&eoi_flag, 0, __ATOMIC_SEQ_CST) & 1)
+		ended_by_flag++;
+	else
+		lapic_eoi();
+}
+
+static void on_interrupt(struct regs *r)
+{
+	(void)r;
+	came++;
+	end_interrupt();
+}
+
+static void on_higher(struct regs *r)
+{
+	(void)r;
+	nested++;
+	end_interrupt();
+}
+
+/* Another interrupt comes before this one has ended: the flag must not end the wrong one. */
+static void on_outer(struct regs *r)
+{
+	u32 before = nested;
+
+	(void)r;
+	came++;
+	irqs_on();
+	lapic_icr(0, ICR_SELF | HIGHER);
+	for (unsigned i = 0; i < 100 && nested == before; i++)
+		relax();
+	irqs_off();
+	end_interrupt();
+}
+
+static void interrupts(handler_fn *handler)
+{
+	handlers[VECTOR] = handler;
+	for (u32 i = 0; i < INTERRUPTS; i++) {
+		u64 until = rdtsc() + tsc_per_ms() * 100;
+		lapic_icr(0, ICR_SELF | VECTOR);
+		irqs_on();
+		while (came == i && rdtsc() < until)
+			relax();
+		irqs_off();
+	}
+}
+
+static void pv_eoi(void)
+{
+	lapic_enable();
+	handlers[HIGHER] = on_higher;
+	wrmsr(MSR_PV_EOI, (word)&eoi_flag | ENABLE);
+	interrupts(on_interrupt);
+	check_equal("every interrupt comes when the last was ended by the flag", came, INTERRUPTS);
+	check("the flag was offered", ended_by_flag > 0);
+	came = 0;
+	interrupts(on_outer);
+	check_equal("so they do when another came in between", came, INTERRUPTS);
+	check_equal("  and the other came each time", nested, INTERRUPTS);
+	wrmsr(MSR_PV_EOI, 0);
+	ended_by_flag = came = 0;
+	interrupts(on_interrupt);
+	check("off, it is not offered", came == INTERRUPTS && ended_by_flag == 0);
+}
+
 GUEST(kvmclock)
 {
 	struct leaf top = cpuid(BASE, 0);
@@ -110,4 +187,8 @@ GUEST(kvmclock)
 		clock();
 	else
 		skip("the time page", "the features do not have it");
+	if (cpuid(BASE + LEAF_FEATURES, 0).a & FEATURE_PV_EOI)
+		pv_eoi();
+	else
+		skip("the paravirtual EOI", "the features do not have it");
 }
