@@ -2,11 +2,11 @@
  * interrupts: the controllers as ring 0 wants them. All is masked but this processor's own and the console's line, so nobody needs the
  * I/O APICs (82093AA datasheet, ch. 3) later.
  */
-#include "x86/irq/irq.h"
-
+#include "core/bits.h"
 #include "x86/asm/insn.h"
 #include "x86/boot/start.h"
 #include "x86/cpu/regs.h"
+#include "x86/irq/irq.h"
 
 #define SPURIOUS_ENABLE 0x100u
 
@@ -21,31 +21,23 @@ enum { IOAPIC_VERSION = 1, IOAPIC_REDIRECTION = 0x10 };
 
 /* ---- I/O APICs ---- */
 
-static struct { volatile u32 *base; u32 gsi_base, inputs; } ioapics[BOOT_MAX_IOAPICS];
-static u32 count;
-
-static u32 ioapic_read(u32 i, u32 r)
+static volatile u32 *ioapic_window(const struct boot_info *boot, u32 i, u32 r)
 {
-	ioapics[i].base[REGISTER_SELECT] = r;
-	return ioapics[i].base[REGISTER_WINDOW];
+	volatile u32 *base = early_at(hpa(boot->ioapic[i].address));
+	base[REGISTER_SELECT] = r;
+	return &base[REGISTER_WINDOW];
 }
 
-static void ioapic_write(u32 i, u32 r, u32 value)
+static u32 ioapic_inputs(const struct boot_info *boot, u32 i)
 {
-	ioapics[i].base[REGISTER_SELECT] = r;
-	ioapics[i].base[REGISTER_WINDOW] = value;
+	return boot->ioapic[i].address < EARLY_LIMIT ? (*ioapic_window(boot, i, IOAPIC_VERSION) >> 16 & 0xff) + 1 : 0;
 }
 
 void ioapic_init(const struct boot_info *boot)
 {
-	for (u32 i = 0; i < boot->ioapic_count && boot->ioapic[i].address < EARLY_LIMIT; i++) {
-		ioapics[i].base = early_at(hpa(boot->ioapic[i].address));
-		ioapics[i].gsi_base = boot->ioapic[i].gsi_base;
-		ioapics[i].inputs = (ioapic_read(i, IOAPIC_VERSION) >> 16 & 0xff) + 1;
-		for (u32 n = 0; n < ioapics[i].inputs; n++)
-			ioapic_write(i, IOAPIC_REDIRECTION + 2 * n, REDIRECT_MASKED);
-		count = i + 1;
-	}
+	for (u32 i = 0; i < boot->ioapic_count; i++)
+		for (u32 n = 0; n < ioapic_inputs(boot, i); n++)
+			*ioapic_window(boot, i, IOAPIC_REDIRECTION + 2 * n) = REDIRECT_MASKED;
 }
 
 bool ioapic_route_isa(const struct boot_info *boot, u32 irq, u32 vector)
@@ -57,12 +49,12 @@ bool ioapic_route_isa(const struct boot_info *boot, u32 irq, u32 vector)
 			mode = (boot->override[i].low ? REDIRECT_LOW : 0) | (boot->override[i].level ? REDIRECT_LEVEL : 0);
 		}
 	}
-	for (u32 i = 0; i < count; i++) {
-		u32 n = gsi - ioapics[i].gsi_base;
-		if (gsi < ioapics[i].gsi_base || n >= ioapics[i].inputs)
+	for (u32 i = 0; i < boot->ioapic_count; i++) {
+		u32 n = gsi - boot->ioapic[i].gsi_base;
+		if (gsi < boot->ioapic[i].gsi_base || n >= ioapic_inputs(boot, i))
 			continue;
-		ioapic_write(i, IOAPIC_REDIRECTION + 2 * n + 1, boot->apic_id[0] << DESTINATION_SHIFT);
-		ioapic_write(i, IOAPIC_REDIRECTION + 2 * n, vector | mode);
+		*ioapic_window(boot, i, IOAPIC_REDIRECTION + 2 * n + 1) = boot->apic_id[0] << DESTINATION_SHIFT;
+		*ioapic_window(boot, i, IOAPIC_REDIRECTION + 2 * n) = vector | mode;
 		return true;
 	}
 	return false;
@@ -74,16 +66,13 @@ enum { PIC1 = 0x20, PIC2 = 0xa0, PIC_DATA = 1, ICW1_INIT = 0x11, ICW4_8086 = 1, 
 
 void pic_disable(void)
 {
-	out8(PIC1, ICW1_INIT);
-	out8(PIC2, ICW1_INIT);
-	out8(PIC1 + PIC_DATA, VECTOR_PIC);
-	out8(PIC2 + PIC_DATA, VECTOR_PIC + 8);
-	out8(PIC1 + PIC_DATA, 1 << PIC_SLAVE_LINE);
-	out8(PIC2 + PIC_DATA, PIC_SLAVE_LINE);
-	out8(PIC1 + PIC_DATA, ICW4_8086);
-	out8(PIC2 + PIC_DATA, ICW4_8086);
-	out8(PIC1 + PIC_DATA, PIC_MASK_ALL);
-	out8(PIC2 + PIC_DATA, PIC_MASK_ALL);
+	static const struct { u8 port, value; } steps[] = {
+		{ PIC1, ICW1_INIT }, { PIC1 + PIC_DATA, VECTOR_PIC }, { PIC1 + PIC_DATA, 1 << PIC_SLAVE_LINE }, { PIC1 + PIC_DATA, ICW4_8086 },
+		{ PIC2, ICW1_INIT }, { PIC2 + PIC_DATA, VECTOR_PIC + 8 }, { PIC2 + PIC_DATA, PIC_SLAVE_LINE }, { PIC2 + PIC_DATA, ICW4_8086 },
+		{ PIC1 + PIC_DATA, PIC_MASK_ALL }, { PIC2 + PIC_DATA, PIC_MASK_ALL },
+	};
+	for (u32 i = 0; i < ARRAY_SIZE(steps); i++)
+		out8(steps[i].port, steps[i].value);
 }
 
 /* ---- the local APIC ---- */

@@ -292,7 +292,7 @@ status options_parse(struct options *o, const char *text, char error[OPTIONS_ERR
 	error[0] = 0;
 	while ((text = next_word(text, word, &cut))) {
 		if (cut) {
-			format_text(error, OPTIONS_ERROR_BYTES, "the option %.40s... is too long or lacks its second quote", word);
+			format_text(error, OPTIONS_ERROR_BYTES, "the option %s... is too long or lacks its second quote", word);
 			return BAD_VALUE;
 		}
 		if (!parse_one(o, word, error))

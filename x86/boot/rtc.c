@@ -49,10 +49,8 @@ static struct date plain(struct date d)
 static u64 days_before(u64 year, u32 month)
 {
 	static const u16 before[] = { 0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334 };
-	bool leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
-	u64 past = year - 1;
-	u64 leaps = past / 4 - past / 100 + past / 400 - (1969 / 4 - 1969 / 100 + 1969 / 400);
-	return (year - 1970) * 365 + leaps + before[month - 1] + (leap && month > 2);
+	/* From 1970 to 2069 each fourth year is a leap year. */
+	return (year - 1970) * 365 + (year - 1969) / 4 + before[month - 1] + (year % 4 == 0 && month > 2);
 }
 
 u64 rtc_read(void)

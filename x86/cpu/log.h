@@ -9,7 +9,7 @@
 
 #include "abi/types.h"
 
-/* %s %c %d %u %x %lx %lu %ld %p %%, width and 0 as in printf; one whole line, no newline needed. */
+/* %s %c %d %u %x %lx %lu %ld %%, width and 0 of numbers as in printf; one whole line, no newline needed. */
 void log_line(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* Ends everything: stops the other processors by NMI, prints registers and a backtrace with names, and halts (or leaves the
  * emulator if the option panic=exit is given). */

@@ -106,45 +106,26 @@ static __attribute__((noinline)) status window_fault(enum pmap_access access)
 	return ptview_resolve(&c->space->window, gpa(at), access);
 }
 
-status window_read(gpa_t at, void *to, u64 bytes)
+/* Between the window and memory of ours: PMAP_READ fills `here`. */
+static status window_copy(gpa_t at, u8 *here, u64 bytes, enum pmap_access access)
 {
-	u8 *here = to;
-	if (!in_window(at, bytes))
-		return BAD_ADDRESS;
-	for (;;) {
+	status r = in_window(at, bytes) ? OK : BAD_ADDRESS;
+	while (r == OK) {
 		open_window();
-		u64 left = copy_or_fault(here, window_at(at), bytes);
+		u64 left = access == PMAP_READ ? copy_or_fault(here, window_at(at), bytes) : copy_or_fault(window_at(at), here, bytes);
 		close_window();
 		if (!left)
-			return OK;
+			break;
 		at.v += bytes - left;
 		here += bytes - left;
 		bytes = left;
-		status r = window_fault(PMAP_READ);
-		if (r != OK)
-			return r;
+		r = window_fault(access);
 	}
+	return r;
 }
 
-status window_write(gpa_t at, const void *from, u64 bytes)
-{
-	const u8 *here = from;
-	if (!in_window(at, bytes))
-		return BAD_ADDRESS;
-	for (;;) {
-		open_window();
-		u64 left = copy_or_fault(window_at(at), here, bytes);
-		close_window();
-		if (!left)
-			return OK;
-		at.v += bytes - left;
-		here += bytes - left;
-		bytes = left;
-		status r = window_fault(PMAP_WRITE);
-		if (r != OK)
-			return r;
-	}
-}
+status window_read(gpa_t at, void *to, u64 bytes) { return window_copy(at, to, bytes, PMAP_READ); }
+status window_write(gpa_t at, const void *from, u64 bytes) { return window_copy(at, (u8 *)from, bytes, PMAP_WRITE); }
 
 status window_load_slow(gpa_t at, u32 size, u64 *value)
 {
