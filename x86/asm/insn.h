@@ -150,9 +150,8 @@ static inline u64 rdtsc(void)
 /* After all loads before it. */
 static inline u64 rdtsc_ordered(void)
 {
-	u32 low, high;
-	__asm__ volatile("lfence; rdtsc" : "=a"(low), "=d"(high) : : "memory");
-	return (u64)high << 32 | low;
+	__asm__ volatile("lfence" : : : "memory");
+	return rdtsc();
 }
 
 /* ---- segments and tables ---- */

@@ -90,19 +90,15 @@ static void override_add(struct boot_info *boot, const u8 *e)
 	u32 flags = get16(e + 8);
 	if (boot->override_count == BOOT_MAX_OVERRIDES)
 		return;
-	boot->override[boot->override_count].irq = e[3];
-	boot->override[boot->override_count].gsi = get32(e + 4);
-	boot->override[boot->override_count].low = (flags & 3) == MADT_POLARITY_LOW;
-	boot->override[boot->override_count++].level = (flags >> 2 & 3) == MADT_TRIGGER_LEVEL;
+	boot->override[boot->override_count++] = (__typeof__(boot->override[0])){
+		.irq = e[3], .gsi = get32(e + 4), .low = (flags & 3) == MADT_POLARITY_LOW, .level = (flags >> 2 & 3) == MADT_TRIGGER_LEVEL,
+	};
 }
 
 static void ioapic_add(struct boot_info *boot, const u8 *e)
 {
-	if (boot->ioapic_count == BOOT_MAX_IOAPICS)
-		return;
-	boot->ioapic[boot->ioapic_count].id = e[2];
-	boot->ioapic[boot->ioapic_count].address = get32(e + 4);
-	boot->ioapic[boot->ioapic_count++].gsi_base = get32(e + 8);
+	if (boot->ioapic_count < BOOT_MAX_IOAPICS)
+		boot->ioapic[boot->ioapic_count++] = (__typeof__(boot->ioapic[0])){ .id = e[2], .address = get32(e + 4), .gsi_base = get32(e + 8) };
 }
 
 static void madt_entry(struct boot_info *boot, const u8 *e, u32 bytes)

@@ -178,37 +178,26 @@ static void write_bytes(char *to, size_t room, u64 bytes)
 	format_text(to, room, "%lu%s", bytes, suffix);
 }
 
-static bool parse_bytes(const struct parse *p)
-{
-	const char *end = p->value;
-	u64 value = 0;
-	bool number = read_number(&end, &value);
-	int shift = suffix_shift(end);
-	if (number && shift >= 0 && value <= ~0ull >> shift) {
-		value <<= shift;
-		if (value >= p->option->least && value <= p->option->most) {
-			*(u64 *)p->to = value;
-			return true;
-		}
-	}
-	char least[24], most[24];
-	write_bytes(least, sizeof(least), p->option->least);
-	write_bytes(most, sizeof(most), p->option->most);
-	format_text(p->error, OPTIONS_ERROR_BYTES, "%s=%s: it must be an amount of memory from %s to %s, such as 512M or 2G",
-		    p->option->name, p->value, least, most);
-	return false;
-}
-
+/* KIND_BYTES may have a suffix. */
 static bool parse_number(const struct parse *p)
 {
+	const struct option *o = p->option;
 	const char *end = p->value;
+	char least[24], most[24];
 	u64 value = 0;
-	if (read_number(&end, &value) && !*end && value >= p->option->least && value <= p->option->most) {
-		*(u64 *)p->to = value;
+	bool number = read_number(&end, &value);
+	int shift = o->kind == KIND_BYTES ? suffix_shift(end) : *end ? -1 : 0;
+	if (number && shift >= 0 && value <= ~0ull >> shift && value << shift >= o->least && value << shift <= o->most) {
+		*(u64 *)p->to = value << shift;
 		return true;
 	}
-	format_text(p->error, OPTIONS_ERROR_BYTES, "%s=%s: it must be a number from %lu to %lu", p->option->name, p->value,
-		    p->option->least, p->option->most);
+	write_bytes(least, sizeof(least), o->least);
+	write_bytes(most, sizeof(most), o->most);
+	if (o->kind == KIND_BYTES)
+		format_text(p->error, OPTIONS_ERROR_BYTES, "%s=%s: it must be an amount of memory from %s to %s, such as 512M or 2G",
+			    o->name, p->value, least, most);
+	else
+		format_text(p->error, OPTIONS_ERROR_BYTES, "%s=%s: it must be a number from %lu to %lu", o->name, p->value, o->least, o->most);
 	return false;
 }
 
@@ -252,7 +241,7 @@ static bool parse_features(const struct parse *p)
 /* ---- the whole ---- */
 
 static bool (*const parsers[])(const struct parse *) = {
-	[KIND_WORD_OF] = parse_word_of, [KIND_BYTES] = parse_bytes, [KIND_NUMBER] = parse_number,
+	[KIND_WORD_OF] = parse_word_of, [KIND_BYTES] = parse_number, [KIND_NUMBER] = parse_number,
 	[KIND_NAME] = parse_name, [KIND_FEATURES] = parse_features,
 };
 
