@@ -295,12 +295,16 @@ static void send_nmi(void)
 	lapic_icr(lapic_x2() ? lapic_read(APIC_ID) : lapic_read(APIC_ID) >> 24, ICR_NMI);
 }
 
+static volatile word nmi_ip[3];
+
 static void on_nmi(struct regs *r)
 {
 	note(r);
 	depth++;
 	if (depth > deepest)
 		deepest = depth;
+	if (nmis < 3)
+		nmi_ip[nmis] = r->ip;
 	if (++nmis == 2)
 		send_nmi(); /* comes after this handler's IRET, not inside */
 	delay_us(50);
@@ -316,6 +320,7 @@ static void nmi(void)
 	wait_change(&nmis, 2, 100);
 	if (!check("an NMI inside an NMI comes after its IRET", nmis == 3 && deepest == 1))
 		say("  %u came, %u deep\n", nmis, deepest);
+	check_equal("  at once", nmi_ip[2], nmi_ip[1]);
 	handlers[V_NMI] = NULL;
 }
 

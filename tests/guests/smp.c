@@ -10,9 +10,9 @@ enum {
 #define WINDOW 0x200000000ull
 #define RIGHTS (PTE_P | PTE_W | PTE_U)
 
-enum job { JOB_NONE, JOB_COUNT, JOB_HALT, JOB_WATCH, JOB_STORM };
+enum job { JOB_NONE, JOB_COUNT, JOB_HALT, JOB_WATCH, JOB_STORM, JOB_DEEP };
 
-static volatile u32 started, done, counter, plain, ipis, shots, stale, job, turn, stormers;
+static volatile u32 started, done, counter, plain, ipis, shots, stale, job, turn, stormers, asleep, nmis;
 static volatile u32 ids[APS + 1];
 static unsigned others;
 static u32 first;
@@ -53,6 +53,13 @@ static void storm(void)
 	}
 }
 
+/* A halt with interrupts off: only an NMI ends it. */
+static void sleep_deep(void)
+{
+	add(&asleep, 1);
+	__asm__ volatile("cli\nhlt" : : : "memory");
+}
+
 static void ap_main(void)
 {
 	u32 last = JOB_NONE;
@@ -76,6 +83,8 @@ static void ap_main(void)
 			watch();
 		if (last == JOB_STORM)
 			storm();
+		if (last == JOB_DEEP)
+			sleep_deep();
 		if (last != JOB_NONE)
 			add(&done, 1);
 	}
@@ -195,6 +204,29 @@ static void steps_in_storm(void)
 	handlers[V_DB] = NULL;
 }
 
+static void on_nmi(struct regs *r)
+{
+	(void)r;
+	add(&nmis, 1);
+}
+
+static void deep(void)
+{
+	handlers[V_NMI] = on_nmi;
+	idt_set(V_NMI, stub_table[V_NMI], 0, GATE_INTERRUPT, IST_NONE); /* only the first processor has a TSS */
+	done = 0;
+	job = JOB_DEEP;
+	check("all halt with interrupts off", reaches(&asleep, others));
+	delay_us(20000);
+	lapic_icr(0, ICR_OTHERS | IPI);
+	delay_us(20000);
+	check_equal("an IPI does not end such a halt", done, 0);
+	lapic_icr(0, ICR_OTHERS | ICR_NMI);
+	check("an NMI does", reaches(&done, others));
+	check_equal("  once each", nmis, others);
+	job = JOB_NONE;
+}
+
 static void startup_again(void)
 {
 	for (unsigned k = 0; k < others; k++)
@@ -231,5 +263,6 @@ GUEST(smp)
 	together();
 	interrupt();
 	steps_in_storm();
+	deep();
 	shoot_down();
 }

@@ -186,8 +186,23 @@ static void long_run(void)
 	check("32768 bytes under timer interrupts", r.left == 0 && r.end == (u64)many + sizeof many && all_ones(many, sizeof many));
 }
 
+/* IN writes its size, and at 32 bits the upper half. */
+static void widths(void)
+{
+	enum { NOBODY = 0x2f0 }; /* reads all ones */
+	u64 b = 0x1122334455667788, w = b, d = b;
+
+	__asm__ volatile("inb %w1, %%al" : "+a"(b) : "Nd"(NOBODY));
+	__asm__ volatile("inw %w1, %%ax" : "+a"(w) : "Nd"(NOBODY));
+	__asm__ volatile("inl %w1, %%eax" : "+a"(d) : "Nd"(NOBODY));
+	check_equal("IN to AL keeps the rest", b, 0x11223344556677ff);
+	check_equal("IN to AX keeps the rest", w, 0x112233445566ffff);
+	check_equal("IN to EAX clears the upper half", d, 0xffffffff);
+}
+
 GUEST(stringio)
 {
+	widths();
 	ins("REP INSB", rep_insb, 1);
 	ins("REP INSW", rep_insw, 2);
 	ins("REP INSL", rep_insl, 4);
