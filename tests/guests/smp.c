@@ -13,7 +13,7 @@ enum {
 enum job { JOB_NONE, JOB_COUNT, JOB_HALT, JOB_WATCH, JOB_STORM, JOB_DEEP };
 
 static volatile u32 started, done, counter, plain, ipis, shots, stale, job, turn, stormers, asleep, nmis;
-static volatile u32 ids[APS + 1];
+static volatile u32 ids[APS + 2];
 static unsigned others;
 static u32 first;
 
@@ -227,6 +227,22 @@ static void deep(void)
 	job = JOB_NONE;
 }
 
+/* INIT takes a processor out of whatever it does; it can be started once more. */
+static void init_again(void)
+{
+	u32 before = started, seen = ipis;
+
+	job = JOB_HALT; /* open for interrupts */
+	delay_us(20000);
+	lapic_icr(ids[0], ICR_INIT | ICR_LEVEL);
+	delay_us(10000);
+	lapic_icr(ids[0], IPI);
+	delay_us(20000);
+	check_equal("after INIT a processor takes no interrupt", ipis, seen);
+	job = JOB_NONE;
+	check("it starts once more", ap_start(ids[0], ap_main, &started) && ids[before] == ids[0]);
+}
+
 static void startup_again(void)
 {
 	for (unsigned k = 0; k < others; k++)
@@ -265,4 +281,5 @@ GUEST(smp)
 	steps_in_storm();
 	deep();
 	shoot_down();
+	init_again();
 }
