@@ -247,11 +247,11 @@ static void test_kvm_leaves(void **unused)
 	(void)unused;
 	assert_memory_equal(name, "KVMKVMKVM\0\0\0", 12);
 	assert_int_equal(answer(t, 0x40000000, 0, CPUID_EAX), 0x40000001);
-	assert_int_equal(answer(t, 0x40000001, 0, CPUID_EAX), 1 | 1 << 1 | 1 << 3 | 1 << 24);
+	assert_int_equal(answer(t, 0x40000001, 0, CPUID_EAX), 1 | 1 << 1 | 1 << 3 | 1 << 6 | 1 << 24);
 	free(t);
 	c.tsc_steady = false;
 	t = build(&amd, &c);
-	assert_int_equal(answer(t, 0x40000001, 0, CPUID_EAX), 1 | 1 << 1 | 1 << 3);
+	assert_int_equal(answer(t, 0x40000001, 0, CPUID_EAX), 1 | 1 << 1 | 1 << 3 | 1 << 6);
 	assert_int_equal(answer(t, 0x80000007, 0, CPUID_EDX), 0);
 	free(t);
 	c.kvm_clock = false;
