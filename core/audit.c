@@ -57,6 +57,8 @@ static const char *frame_fault(const struct audit_host *h, const struct frame *f
 		return "a guest frame without a VM";
 	if (f->kind == FRAME_GUEST && h->quiet && f->count == 0)
 		return "a guest frame that nothing names";
+	if (h->quiet && h->vm_count == 0 && (f->owner >= OWNER_FIRST_VM || f->kind == FRAME_BOOT))
+		return "a frame of a VM that is gone";
 	return pool_fault(f, in_pool, used);
 }
 

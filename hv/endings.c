@@ -145,6 +145,9 @@ static bool take_apart(struct vm *vm)
 			vm->reaping++;
 		return true;
 	}
+	/* A VM that ended before its images were copied. */
+	if (vm->reaping == REAP_MEMORY && __atomic_exchange_n(&vm->modules_left, 0, __ATOMIC_SEQ_CST))
+		monitor_free_modules(vm);
 	lock_take(&vm->pmap.lock);
 	status r = OK;
 	if (vm->reaping == REAP_NESTED)

@@ -188,6 +188,8 @@ bool vm_release_private(struct vm *vm, u32 budget, struct settlement *s);
 /* vcpu.c */
 enum turn vcpu_turn(struct cpu *c, struct vcpu *v);
 void vcpu_reset(struct vcpu *v);
+/* The INIT signal, on the processor that has the vCPU loaded. */
+void vcpu_init(struct vcpu *v);
 static inline u64 vcpu_tsc(const struct vcpu *v) { return tsc_now() + v->g->tsc_offset; }
 void vcpu_timer_changed(struct vcpu *v);
 
@@ -248,6 +250,8 @@ void monitor_post_exit(struct vcpu *v);
 bool monitor_take(struct vm *vm);
 void monitor_post_eoi(struct vm *vm, u8 vector);
 void monitor_post_console(struct vm *vm, const u8 *bytes, u32 count);
+/* The frames of the boot modules that nothing maps any more go home. */
+void monitor_free_modules(struct vm *vm);
 /* What the program in ring 3 asked by SYSCALL. true: it goes on; false: it sleeps in MON_NEXT. */
 bool monitor_call(struct vm *vm);
 

@@ -81,7 +81,7 @@ void interrupts_requests(struct vcpu *v, u32 requests)
 	if (requests & REQUEST_NMI)
 		v->nmi_pending = true;
 	if (requests & REQUEST_INIT) {
-		vcpu_reset(v);
+		vcpu_init(v);
 		lapic_init(&v->lapic);
 		if (v->id != 0)
 			__atomic_fetch_or(&v->blocked, BLOCK_SIPI, __ATOMIC_SEQ_CST);
@@ -191,6 +191,24 @@ void interrupts_take_eoi(struct vcpu *v)
 		lapic_end(&v->lapic); /* it was 0 already: the guest has ended the interrupt */
 }
 
+/*
+ * STI; HLT with an interrupt pending: HLT would end at once. Done here, because an emulator may forget STI's shadow at the entry and
+ * deliver the interrupt before HLT, which then waits for another. Any other instruction in the shadow is left to the processor.
+ */
+static bool passes_halt(struct vcpu *v)
+{
+	struct guest_cpu *g = v->g;
+	struct guest_mode m;
+	struct insn i;
+	if (!g->shadow || !(g->rflags & RFLAGS_IF) || g->event.valid)
+		return false;
+	backend->mode(g, &m);
+	if (m.cpl != 0 || instruction_decode(v, &i) != OK || i.id != INSN_HLT)
+		return false;
+	advance(v, g->rip + i.length);
+	return backend->open(g);
+}
+
 void interrupts_prepare(struct vcpu *v)
 {
 	struct guest_cpu *g = v->g;
@@ -200,7 +218,7 @@ void interrupts_prepare(struct vcpu *v)
 	bool pic = vector < 0 && pic_wants(v);
 	if (vector < 0 && !pic)
 		return;
-	if (!backend->open(g)) {
+	if (!backend->open(g) && !passes_halt(v)) {
 		g->want.interrupt = true;
 		return;
 	}

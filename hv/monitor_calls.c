@@ -294,6 +294,11 @@ static void release_modules(struct vm *vm)
 		CHECK(r == OK || r == AGAIN);
 		at = r == OK ? end : at + done;
 	}
+	monitor_free_modules(vm);
+}
+
+void monitor_free_modules(struct vm *vm)
+{
 	for (u32 i = 0; i < vm->boot->module_count; i++) {
 		SETTLEMENT(s, &mm.settler);
 		const struct boot_module *b = &vm->boot->module[i];

@@ -201,13 +201,25 @@ static void run_entity(struct sched_cpu *s, struct entity *e)
 	}
 }
 
+/* One processor at a time, and none before the first VM is there: they would only queue for the allocator. */
+static bool scrub_idly(void)
+{
+	static u32 busy;
+	bool more = false;
+	if (vms[0].state == VM_NONE || __atomic_exchange_n(&busy, 1, __ATOMIC_ACQUIRE))
+		return false;
+	more = alloc_scrub_slice(&mm.alloc);
+	__atomic_store_n(&busy, 0, __ATOMIC_RELEASE);
+	return more;
+}
+
 /* Nothing to run: forget the last VM, clean memory, sleep. */
 static void idle(struct sched_cpu *s)
 {
 	struct cpu *c = s->cpu;
 	sched_unload(c);
 	space_link(c, NULL);
-	if (vms_reap(c) || alloc_scrub_slice(&mm.alloc)) {
+	if (vms_reap(c) || scrub_idly()) {
 		interrupts_take();
 		return;
 	}

@@ -5,7 +5,9 @@
  *
  * It is left when the vCPU must wait, when its VM ends, or when the processor has something else to do.
  */
+#include "core/bits.h"
 #include "hv/hv.h"
+#include "x86/cpu/regs.h"
 
 #define FREQUENT __builtin_expect
 
@@ -19,19 +21,31 @@ void vcpu_timer_changed(struct vcpu *v)
 
 void vcpu_reset(struct vcpu *v)
 {
-	struct vm *vm = v->entity.vm;
-	backend->init(v->g, frame_hpa(vm->nested.table.root));
-	v->nmi_pending = false;
-	v->iret_rip = 0;
-	v->eoi_flag = 0;
-	v->eoi_lent = false;
+	backend->init(v->g, frame_hpa(v->entity.vm->nested.table.root));
+	v->nmi_pending = v->iret_step = v->eoi_lent = false;
+	v->iret_rip = v->eoi_flag = 0;
+}
+
+/* SDM vol. 3, table 9-1: INIT leaves the extended state and these MSRs alone; the debug registers it clears. */
+void vcpu_init(struct vcpu *v)
+{
+	static const u32 kept[] = { MSR_STAR, MSR_LSTAR, MSR_CSTAR, MSR_SFMASK, MSR_KERNEL_GS_BASE, MSR_SYSENTER_CS,
+				    MSR_SYSENTER_ESP, MSR_SYSENTER_EIP, MSR_PAT };
+	u64 value[ARRAY_SIZE(kept)];
+	for (u32 i = 0; i < ARRAY_SIZE(kept); i++)
+		value[i] = backend->read_msr(v->g, kept[i]);
+	vcpu_reset(v);
+	for (u32 i = 0; i < ARRAY_SIZE(kept); i++)
+		backend->write_msr(v->g, kept[i], value[i]);
+	backend_clear_debug(v->g);
 }
 
 /* What must be judged before each entry besides interrupts; false: the vCPU cannot run. */
 static bool may_run(struct vcpu *v)
 {
 	u32 requests = v->requests;
-	if (FREQUENT(requests != 0, 0)) {
+	/* What the monitor holds stays as it is until it has answered. */
+	if (FREQUENT(requests != 0, 0) && !(v->blocked & BLOCK_MONITOR)) {
 		requests = __atomic_exchange_n(&v->requests, 0, __ATOMIC_SEQ_CST);
 		interrupts_requests(v, requests);
 	}

@@ -126,6 +126,8 @@ extern const struct backend svm_backend;
  * guest's; afterwards it holds the initial state, so that nobody reads what a guest left. */
 void backend_init_extended(struct guest_cpu *g);
 void backend_load(struct guest_cpu *g);
+/* DR0-3 of the vCPU that is loaded become 0. */
+void backend_clear_debug(struct guest_cpu *g);
 void backend_unload(struct guest_cpu *g);
 
 #endif

@@ -53,6 +53,12 @@ void backend_load(struct guest_cpu *g)
 	}
 }
 
+void backend_clear_debug(struct guest_cpu *g)
+{
+	__builtin_memset(g->dr, 0, sizeof g->dr);
+	load_debug_registers(g->dr);
+}
+
 void backend_unload(struct guest_cpu *g)
 {
 	static const u64 none[4];
