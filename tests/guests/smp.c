@@ -60,10 +60,18 @@ static void sleep_deep(void)
 	__asm__ volatile("cli\nhlt" : : : "memory");
 }
 
+/* What INIT must leave alone, and what it must clear. */
+static const u64 star_key = 0x0123456789abcdef, breakpoint_key = 0x400000;
+static volatile u64 star_before, breakpoint_before;
+
 static void ap_main(void)
 {
 	u32 last = JOB_NONE;
 
+	star_before = rdmsr(MSR_STAR);
+	breakpoint_before = read_dr0();
+	wrmsr(MSR_STAR, star_key);
+	write_dr0(breakpoint_key);
 	traps_load();
 	lapic_enable();
 	ids[started] = own_id();
@@ -241,6 +249,8 @@ static void init_again(void)
 	check_equal("after INIT a processor takes no interrupt", ipis, seen);
 	job = JOB_NONE;
 	check("it starts once more", ap_start(ids[0], ap_main, &started) && ids[before] == ids[0]);
+	check_equal("INIT left STAR alone", star_before, star_key);
+	check_equal("  and cleared DR0", breakpoint_before, 0);
 }
 
 static void startup_again(void)

@@ -233,6 +233,18 @@ static void test_beside_everything_else(void **state)
 	assert_int_equal(audit(s), 0);
 }
 
+/* Told that no VM is left, it names what still belongs to one. */
+static void test_left_behind(void **state)
+{
+	struct sim *s = *state;
+	struct audit_host host = host_of(s);
+	host.vm_count = 0;
+	host.seen = NULL;
+	found = (struct found){ 0 };
+	assert_true(audit_all(&host, note, NULL) > 0);
+	assert_string_equal(found.first, "a frame of a VM that is gone");
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -245,6 +257,7 @@ int main(void)
 		TEST(test_resident),    TEST(test_table_of_someone_else),
 		TEST(test_table_in_two_places),                TEST(test_forgotten_table),
 		TEST(test_free_sum),    TEST(test_beside_everything_else),
+		TEST(test_left_behind),
 	};
 	alarm(60);
 	return cmocka_run_group_tests_name("audit", tests, NULL, NULL);
