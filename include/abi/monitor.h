@@ -99,7 +99,7 @@ enum mon_entry_kind {
 	MON_ENTRY_EOI,     /* a level-triggered vector was EOIed by a local APIC: eoi.vector */
 	MON_ENTRY_PIC_ACK, /* a vCPU took the PIC's interrupt: perform INTA */
 	MON_ENTRY_CONSOLE, /* bytes from the operator: console */
-	MON_ENTRY_INIT,    /* vcpu got INIT and SIPI: it starts at sipi.vector << 12 (ring 0 has done it; for information) */
+	MON_ENTRY_KINDS
 };
 
 #define MON_CONSOLE_BYTES 64u
@@ -113,7 +113,6 @@ struct mon_entry {
 		struct { u64 address; u8 is_mmio, write; u16 port; u32 length; u8 bytes[16]; } emulate; /* bytes fetched at RIP */
 		struct { u32 vector; } eoi;
 		struct { u32 count; u8 bytes[MON_CONSOLE_BYTES]; } console;
-		struct { u32 vector; } sipi;
 	};
 };
 

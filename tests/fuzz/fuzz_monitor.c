@@ -50,7 +50,7 @@ static void step(const u8 *s)
 	u16 port = (u16)(s[2] | s[3] << 8);
 	struct mon_entry *e = &fake.comm.entry;
 
-	*e = (struct mon_entry){ .kind = s[0] % (MON_ENTRY_INIT + 1) };
+	*e = (struct mon_entry){ .kind = s[0] % (MON_ENTRY_KINDS + 1) };
 	fake.tsc += s[1] & 0x80 ? (u64)value * value : SHORT_TIME;
 	switch (e->kind) {
 	case MON_ENTRY_START:

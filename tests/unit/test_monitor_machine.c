@@ -337,7 +337,7 @@ static void unknown_entries_change_nothing(void **state)
 	(void)state;
 	event(MON_ENTRY_NONE);
 	event((enum mon_entry_kind)77);
-	event(MON_ENTRY_INIT);
+	event(MON_ENTRY_KINDS);
 	assert_int_equal(fake.answer, FAKE_NOTHING);
 	assert_false(fake.ended);
 }
