@@ -11,6 +11,8 @@
 #include "x86/cpu/regs.h"
 
 #define GVA_BYTES_MAX 256u
+/* Scrubbing two blocks takes 128 tries; beyond that another vCPU keeps changing the tables under the walk. */
+#define GVA_TRIES_MAX 4096u
 #define LOG_BYTES_MAX 200u
 #define LOG_LINES_PER_SECOND 50u
 #define RELEASE_BUDGET 512u
@@ -167,10 +169,15 @@ static u64 copy_gva(struct vm *vm, const u64 a[], bool write)
 	u32 access = (m.cpl == 3 ? GW_USER : 0) | (write ? GW_WRITE : 0) | (!write && a[3] & MON_FETCH ? GW_FETCH : 0);
 	if (write)
 		__builtin_memcpy(bytes, vm->monitor.comm->buffer, a[2]);
-	status r;
-	do
+	status r = AGAIN;
+	for (u32 tries = 0; r == AGAIN && tries < GVA_TRIES_MAX; tries++) {
+		interrupts_take(); /* nothing is held between two tries */
 		r = gva_copy(v, gva(a[1]), bytes, (u32)a[2], access, &fault, &device);
-	while (r == AGAIN);
+	}
+	if (r == AGAIN) {
+		vm_kill(v, "its page tables for %lx never stay as they are", a[1]);
+		return MON_ACCESS_ENDED;
+	}
 	if (r == OK && !write)
 		__builtin_memcpy(vm->monitor.comm->buffer, bytes, a[2]);
 	if (r == OK)
