@@ -9,7 +9,8 @@
  * Its addresses (host linear):
  *   MON_TEXT    its program                    MON_STACK_TOP  its stack, grows down, MON_STACK_SIZE
  *   MON_INFO    struct mon_info, read-only     MON_COMM       struct mon_comm, where entries arrive
- *   MON_MODULES boot modules, read-only, until MON_MODULES_DONE
+ *   MON_MODULES boot modules, read-only, until MON_MODULES_DONE (a disk's image: always)
+ *   MON_DISK    zeroed private memory on first touch, as many bytes as the VM's disk has
  *   MON_WINDOW  the VM's memory: guest-physical address + MON_WINDOW; touching RAM that was never touched gives it zeroed
  *   MON_HEAP    zeroed private memory on first touch, MON_HEAP_SIZE
  */
@@ -26,12 +27,14 @@
 #define MON_STACK_SIZE 0x0000000000010000ull
 #define MON_HEAP       0x0000000030000000ull
 #define MON_HEAP_SIZE  0x0000000000400000ull
+#define MON_DISK       0x0000002000000000ull
+#define MON_DISK_MAX   0x0000001000000000ull /* 64 GiB */
 #define MON_MODULES    0x0000004000000000ull
 #define MON_WINDOW     0x0000008000000000ull
 #define MON_WINDOW_BITS 39
 #define MON_WINDOW_SIZE (1ull << MON_WINDOW_BITS) /* 512 GiB */
 
-#define MON_ABI_VERSION 1u
+#define MON_ABI_VERSION 2u
 #define MON_MAX_MODULES 8u
 #define MON_CMDLINE_MAX 2048u
 #define MON_NAME_MAX 32u
@@ -42,7 +45,19 @@ struct mon_module {
 	char cmdline[MON_CMDLINE_MAX]; /* as given with the module, NUL-terminated */
 };
 
-/* What the monitor is told once. Module 0 is the kernel. */
+enum mon_disk_kind {
+	MON_DISK_NONE,
+	MON_DISK_IMAGE,  /* begins as the module says; what the guest writes is its own, in MON_DISK */
+	MON_DISK_MEMORY, /* begins as zeros, in MON_DISK */
+};
+
+struct mon_disk {
+	u32 kind;   /* enum mon_disk_kind */
+	u32 module; /* MON_DISK_IMAGE: which */
+	u64 bytes;  /* a multiple of 512, or of the image's size rounded down to one */
+};
+
+/* What the monitor is told once. Module 0 is the kernel; a disk's image is the last one and none of the guest's. */
 struct mon_info {
 	u32 version;
 	u32 vcpus;
@@ -55,6 +70,7 @@ struct mon_info {
 	char cmdline[MON_CMDLINE_MAX]; /* of the guest kernel */
 	u32 mark_port;   /* 0, or an I/O port whose writes go to MON_MARK */
 	u32 reserved;
+	struct mon_disk disk;
 	struct mon_module module[MON_MAX_MODULES];
 };
 static_assert(MON_INFO + sizeof(struct mon_info) <= MON_COMM, "mon_info has room");
@@ -99,6 +115,7 @@ enum mon_entry_kind {
 	MON_ENTRY_EOI,     /* a level-triggered vector was EOIed by a local APIC: eoi.vector */
 	MON_ENTRY_PIC_ACK, /* a vCPU took the PIC's interrupt: perform INTA */
 	MON_ENTRY_CONSOLE, /* bytes from the operator: console */
+	MON_ENTRY_POWER_BUTTON, /* the operator pressed it */
 	MON_ENTRY_KINDS
 };
 
