@@ -53,11 +53,11 @@ enum mon_disk_kind {
 
 struct mon_disk {
 	u32 kind;   /* enum mon_disk_kind */
-	u32 module; /* MON_DISK_IMAGE: which */
+	u32 module; /* MON_DISK_IMAGE: its index in module[], beyond those that are counted */
 	u64 bytes;  /* a multiple of 512, or of the image's size rounded down to one */
 };
 
-/* What the monitor is told once. Module 0 is the kernel; a disk's image is the last one and none of the guest's. */
+/* What the monitor is told once. Module 0 is the kernel. */
 struct mon_info {
 	u32 version;
 	u32 vcpus;
@@ -71,7 +71,7 @@ struct mon_info {
 	u32 mark_port;   /* 0, or an I/O port whose writes go to MON_MARK */
 	u32 reserved;
 	struct mon_disk disk;
-	struct mon_module module[MON_MAX_MODULES];
+	struct mon_module module[MON_MAX_MODULES + 1]; /* one more for a disk's image */
 };
 static_assert(MON_INFO + sizeof(struct mon_info) <= MON_COMM, "mon_info has room");
 
