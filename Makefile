@@ -201,6 +201,7 @@ fuzz: $(FUZZ_C:%.c=$(B)/host-clang/%)
 
 GUESTS   := $(B)/guests
 KERNEL   := $(DEPS)/kernel/vmlinuz
+KERNEL_MODULES := $(DEPS)/kernel/modules
 BUSYBOX  := /bin/busybox
 COMMANDS := sh mount cat poweroff reboot echo dmesg grep sleep head cut tr uname setsid cttyhack ls ps free cp rm mv mkdir vi \
             date df du find kill ln lspci more less sed awk sort tail top touch true false test wc stty
@@ -208,12 +209,14 @@ COMMANDS := sh mount cat poweroff reboot echo dmesg grep sleep head cut tr uname
 $(KERNEL):
 	tools/fetch-debian $(@D)
 
-# $(call userland,ARCHIVE,INIT,MORE PROGRAMS): an archive of busybox, an init and these programs
+# $(call userland,ARCHIVE,INIT,MORE PROGRAMS): an archive of busybox, an init and these programs; userland-more: a command for the rest
+userland-more := :
 define userland
 	@rm -rf $(1).root && mkdir -p $(1).root/bin $(1).root/proc $(1).root/sys $(1).root/dev $(1).root/tmp
 	@install -m 755 $(BUSYBOX) $(3) $(1).root/bin/
 	@for name in $(COMMANDS); do ln -s busybox $(1).root/bin/$$name; done
 	@install -m 755 $(2) $(1).root/init
+	@$(userland-more)
 	$(call made,CPIO)
 	$(Q)tools/mkcpio $(1).root $(1)
 	@rm -rf $(1).root
@@ -231,7 +234,23 @@ $(GUESTS)/membench: bench/membench.c Makefile
 $(GUESTS)/membench.cpio: bench/init $(GUESTS)/membench tools/mkcpio Makefile
 	$(call userland,$@,$<,$(GUESTS)/membench)
 
-.PHONY: guest-debian guest-debian-membench
+# What the machines of a session share: a shell, the drivers that the stock kernel has as modules, and `keys`. A shell of more commands.
+USERLAND := tests/guests/debian
+USERLAND_COMMANDS := acpid dd hostname insmod seq sync tar
+$(GUESTS)/keys: $(USERLAND)/keys.c $(USERLAND)/key.h Makefile
+	@mkdir -p $(@D)
+	$(call made,CC)
+	$(Q)$(CC) -std=gnu17 -O2 -static -s -pthread -Wall -Wextra -Werror -o $@ $<
+
+$(GUESTS)/userland.cpio: COMMANDS += $(USERLAND_COMMANDS)
+$(GUESTS)/userland.cpio: userland-more = $(USERLAND)/add-modules $@.root $(USERLAND)/modules $(KERNEL_MODULES) && \
+	install -D -m 755 $(USERLAND)/power-button $@.root/etc/acpi/PWRF/00000080
+$(GUESTS)/userland.cpio: $(USERLAND)/userland-init $(GUESTS)/keys $(addprefix $(USERLAND)/,add-modules modules power-button) $(KERNEL) \
+		tools/mkcpio Makefile
+	$(call userland,$@,$<,$(GUESTS)/keys)
+
+.PHONY: guest-debian guest-debian-membench guest-userland
+guest-userland: $(KERNEL) $(GUESTS)/userland.cpio
 guest-debian: $(KERNEL) $(GUESTS)/debian.cpio
 guest-debian-membench: $(KERNEL) $(GUESTS)/membench.cpio
 
@@ -298,7 +317,7 @@ bench:
 # ---- all that tests need ----
 
 .PHONY: everything
-everything: all unit fuzz guests guest-debian guest-debian-membench
+everything: all unit fuzz guests guest-debian guest-debian-membench guest-userland
 
 # ---- dependency files ----
 
