@@ -237,7 +237,7 @@ $(GUESTS)/membench.cpio: bench/init $(GUESTS)/membench tools/mkcpio Makefile
 # What the machines of a session share: a shell, the drivers that the stock kernel has as modules, and `keys`. A shell of more commands.
 USERLAND := tests/guests/debian
 USERLAND_COMMANDS := acpid dd hostname insmod seq sync tar
-$(GUESTS)/keys: $(USERLAND)/keys.c $(USERLAND)/key.h Makefile
+$(GUESTS)/keys: $(USERLAND)/keys.c tests/guests/lib/key.h Makefile
 	@mkdir -p $(@D)
 	$(call made,CC)
 	$(Q)$(CC) -std=gnu17 -O2 -static -s -pthread -Wall -Wextra -Werror -o $@ $<

@@ -9,7 +9,7 @@
  * Prints one line; the status is 0 if all was written, all was right, nothing was found.
  */
 #define _GNU_SOURCE
-#include "key.h"
+#include "../lib/key.h"
 
 #include <elf.h>
 #include <errno.h>

@@ -34,6 +34,8 @@ enum { PORT_EXIT = 0xf4, PORT_DEBUG = 0xe9, PORT_COM1 = 0x3f8 };
 void say_init(void);
 /* %s %c %d %u %x %lu %lx %llx, with a width and zero padding for the hexadecimal ones. */
 void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* A byte that someone has typed, or -1. */
+int typed(void);
 bool check(const char *name, bool holds);
 /* A check that held, with a remark behind its name. */
 bool check_noted(const char *name, const char *note);
@@ -326,6 +328,10 @@ bool lapic_bit(u32 bank, unsigned vector);
  */
 enum { AP_PAGE = 8 }; /* where its first instructions lie: the vector of the SIPI */
 bool ap_start(u32 id, void (*function)(void), const volatile u32 *started);
+/*
+ * Runs `function` on every processor, interrupts off, vectors and local APICs ready; first `before`, here alone, with how many there are.
+ */
+void on_every_processor(void (*function)(void), void (*before)(unsigned processors));
 #endif
 
 /* --- memory ------------------------------------------------------------------------------------------- */

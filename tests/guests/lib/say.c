@@ -3,7 +3,7 @@
 
 #include <stdarg.h>
 
-enum { UART_DATA = PORT_COM1, UART_LINE_STATUS = PORT_COM1 + 5, LINE_STATUS_EMPTY = 0x20, PATIENCE = 100000, WIDTH_MAX = 16 };
+enum { UART_DATA = PORT_COM1, UART_LINE_STATUS = PORT_COM1 + 5, LINE_STATUS_READY = 1, LINE_STATUS_EMPTY = 0x20, PATIENCE = 100000, WIDTH_MAX = 16 };
 
 static unsigned passed, failed, skipped;
 
@@ -26,6 +26,11 @@ static void put(char c)
 		if (inb(UART_LINE_STATUS) & LINE_STATUS_EMPTY)
 			break;
 	outb(UART_DATA, (u8)c);
+}
+
+int typed(void)
+{
+	return inb(UART_LINE_STATUS) & LINE_STATUS_READY ? inb(UART_DATA) : -1;
 }
 
 static void put_hex(u64 v, unsigned width, bool zeros)

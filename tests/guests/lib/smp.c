@@ -45,4 +45,34 @@ bool ap_start(u32 id, void (*function)(void), const volatile u32 *started)
 	return *started != before;
 }
 
+static volatile u32 here, go;
+static void (*everyone_does)(void);
+
+static void arrive(void)
+{
+	traps_load();
+	lapic_enable();
+	__atomic_fetch_add(&here, 1, __ATOMIC_SEQ_CST);
+	while (!go)
+		relax();
+	everyone_does();
+}
+
+void on_every_processor(void (*function)(void), void (*before)(unsigned processors))
+{
+	const struct platform *p = platform();
+	u32 self;
+	unsigned processors = 1;
+
+	everyone_does = function;
+	lapic_enable();
+	self = lapic_x2() ? lapic_read(APIC_ID) : lapic_read(APIC_ID) >> 24;
+	for (unsigned i = 0; i < p->processors && processors <= APS; i++)
+		if (p->apic_id[i] != self)
+			processors += ap_start(p->apic_id[i], arrive, &here);
+	before(processors);
+	go = 1;
+	function();
+}
+
 #endif

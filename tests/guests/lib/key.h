@@ -13,12 +13,12 @@
 enum { KEY_WORDS = 512, KEY_PLAIN_EACH = 8 }; /* words a page; each cache line begins with the plain key */
 
 /* The complement of the word's key: FNV-1a, then the finishing steps of splitmix64. */
-static inline uint64_t key_complement(const char *word)
+static inline uint64_t key_complement(const char *text)
 {
 	uint64_t h = 0xcbf29ce484222325ull;
 
-	for (; *word; word++)
-		h = (h ^ (uint8_t)*word) * 0x100000001b3ull;
+	for (; *text; text++)
+		h = (h ^ (uint8_t)*text) * 0x100000001b3ull;
 	h = (h ^ h >> 30) * 0xbf58476d1ce4e5b9ull;
 	h = (h ^ h >> 27) * 0x94d049bb133111ebull;
 	return h ^ h >> 31;

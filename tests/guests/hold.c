@@ -1,0 +1,80 @@
+/*
+ * hold: fills its memory with the pattern of a key and keeps it. The key's word is the last one on the command line.
+ *
+ * Says `hold WORD: N MiB written, M foreign` when it has; foreign is what was not zero before. Each typed byte makes it compare all and say
+ * `hold WORD: N MiB verified, M wrong`; `q` ends it.
+ */
+#include "lib/guest.h"
+
+#include "lib/key.h"
+
+enum { LOW_END = 16 << 20, NAME = 64, POLL_US = 2000 };
+
+typedef u64 word_fn(volatile u64 *at, u64 index);
+static u64 key;
+static char name[NAME];
+
+static u64 count_foreign(volatile u64 *at, u64 index)
+{
+	u64 before = *at;
+
+	*at = key_pattern(key, index);
+	return before != 0;
+}
+
+static u64 compare(volatile u64 *at, u64 index)
+{
+	return *at != key_pattern(key, index);
+}
+
+/* Over all RAM between the image's part and 4 GiB; returns the sum, and the bytes by `size`. */
+static u64 each_word(word_fn *fn, u64 *size)
+{
+	u64 sum = 0;
+
+	*size = 0;
+	for (unsigned i = 0; i < boot.ranges; i++) {
+		u64 from = boot.range[i].base, to = from + boot.range[i].size;
+		if (boot.range[i].type != RANGE_RAM || to <= LOW_END || to > 4 * GIB)
+			continue;
+		from = from < LOW_END ? LOW_END : (from + PAGE_SIZE - 1) & ~(u64)(PAGE_SIZE - 1);
+		to &= ~(u64)(PAGE_SIZE - 1);
+		for (u64 at = from; at < to; at += sizeof(u64))
+			sum += fn((volatile u64 *)at, (*size + at - from) / sizeof(u64));
+		*size += to - from;
+	}
+	return sum;
+}
+
+/* The command line's last word: some loaders put the image's name before it. */
+static void read_name(void)
+{
+	const char *line = boot.cmdline ? boot.cmdline : "";
+	size_t end = length(line), begin;
+
+	while (end && line[end - 1] == ' ')
+		end--;
+	for (begin = end; begin && line[begin - 1] != ' ' && end - begin < NAME - 1; begin--)
+		;
+	copy(name, line + begin, end - begin);
+}
+
+GUEST(hold)
+{
+	u64 size, found;
+	int byte;
+
+	read_name();
+	key = ~key_complement(name);
+	found = each_word(count_foreign, &size);
+	say("hold %s: %u MiB written, %lu foreign\n", name, (unsigned)(size >> 20), found);
+	for (;;) {
+		for (byte = typed(); byte < 0; byte = typed())
+			delay_us(POLL_US);
+		if (byte == 'q')
+			break;
+		found = each_word(compare, &size);
+		say("hold %s: %u MiB verified, %lu wrong\n", name, (unsigned)(size >> 20), found);
+	}
+	check("all was right", found == 0);
+}
