@@ -298,7 +298,7 @@ void machine_out(struct machine *m, u16 port, u32 size, u32 value)
 		machine_out(m, (u16)(port + i), 1, value >> 8 * i);
 }
 
-/* ---- the map of device memory ---- */
+/* ---- the map of device memory: fixed places here, BARs as the guest places them ---- */
 
 static u64 ioapic_mmio_read(struct machine *m, u64 offset, u32 size)
 {
@@ -331,7 +331,12 @@ u64 machine_mmio_read(struct machine *m, u64 address, u32 size)
 {
 	const struct mmio_range *r = region_of(address, size);
 
-	return r != NULL ? r->read(m, address - r->first, size) : all_ones(size);
+	u64 value = all_ones(size);
+
+	if (r != NULL)
+		return r->read(m, address - r->first, size);
+	pci_memory_read(&m->pci, address, size, &value);
+	return value;
 }
 
 void machine_mmio_write(struct machine *m, u64 address, u32 size, u64 value)
@@ -340,6 +345,8 @@ void machine_mmio_write(struct machine *m, u64 address, u32 size, u64 value)
 
 	if (r != NULL)
 		r->write(m, address - r->first, size, value);
+	else
+		pci_memory_write(&m->pci, address, size, value);
 }
 
 /* ---- the whole ---- */
@@ -359,7 +366,7 @@ void machine_init(struct machine *m, const struct mon_info *info)
 	pit_init(&m->pit, &m->timers, &m->interrupts, info->tsc_khz);
 	rtc_init(&m->rtc, &m->timers, &m->interrupts, info->tsc_khz, info->wall_clock, info->memory);
 	pm_init(&m->pm, &m->timers, &m->interrupts, info->tsc_khz);
-	pci_init(&m->pci);
+	pci_init(&m->pci, &m->interrupts);
 }
 
 void machine_timer(struct machine *m)
