@@ -77,6 +77,12 @@ static void on_console(struct machine *m, const struct mon_entry *e)
 	uart_input(&m->uart, e->console.bytes, (u32)min_u64(e->console.count, MON_CONSOLE_BYTES));
 }
 
+static void on_power_button(struct machine *m, const struct mon_entry *e)
+{
+	(void)e;
+	pm_power_button(&m->pm);
+}
+
 static void (*const handlers[])(struct machine *m, const struct mon_entry *e) = {
 	[MON_ENTRY_START] = on_start,
 	[MON_ENTRY_IO] = on_io,
@@ -86,6 +92,7 @@ static void (*const handlers[])(struct machine *m, const struct mon_entry *e) = 
 	[MON_ENTRY_EOI] = on_eoi,
 	[MON_ENTRY_PIC_ACK] = on_pic_ack,
 	[MON_ENTRY_CONSOLE] = on_console,
+	[MON_ENTRY_POWER_BUTTON] = on_power_button,
 };
 
 static bool is_exit(u32 kind) { return kind == MON_ENTRY_IO || kind == MON_ENTRY_MMIO || kind == MON_ENTRY_EMULATE; }

@@ -77,8 +77,7 @@ static_assert(sizeof(struct fadt) == 268 && offsetof(struct fadt, flags) == 112 
 #define BOOT_NO_VGA 0x0004u
 #define FADT_WBINVD 0x00000001u
 #define FADT_PROC_C1 0x00000004u
-#define FADT_PWR_BUTTON 0x00000010u /* set: no fixed one */
-#define FADT_SLP_BUTTON 0x00000020u
+#define FADT_SLP_BUTTON 0x00000020u /* set: no fixed one; the bit before, clear: there is a fixed power button */
 #define FADT_TMR_VAL_EXT 0x00000100u
 #define FADT_RESET_REG_SUP 0x00000400u
 #define LATENCY_NO_C2 101u
@@ -218,7 +217,7 @@ static u64 write_fadt(struct writer *w, u64 dsdt, u64 facs)
 		.p_lvl3_lat = LATENCY_NO_C3,
 		.century = CENTURY_INDEX,
 		.iapc_boot_arch = BOOT_LEGACY_DEVICES | BOOT_NO_VGA,
-		.flags = FADT_WBINVD | FADT_PROC_C1 | FADT_PWR_BUTTON | FADT_SLP_BUTTON | FADT_TMR_VAL_EXT | FADT_RESET_REG_SUP,
+		.flags = FADT_WBINVD | FADT_PROC_C1 | FADT_SLP_BUTTON | FADT_TMR_VAL_EXT | FADT_RESET_REG_SUP,
 		.reset_reg = io(RESET_PORT, 1),
 		.reset_value = RESET_VALUE,
 		.minor_version = 1,

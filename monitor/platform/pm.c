@@ -5,6 +5,7 @@
 #include "monitor/lib/call.h"
 
 #define STS_TMR  0x0001u
+#define STS_PWRBTN 0x0100u
 #define STS_WRITABLE 0x8731u /* write one to clear */
 #define EN_WRITABLE 0x4721u
 #define EN_TMR 0x0001u
@@ -41,6 +42,12 @@ void pm_update(struct pm *p)
 	irq_set(p->interrupts, IRQ_SCI, (p->status & p->enable) != 0);
 	if ((p->enable & EN_TMR) && !(p->status & STS_TMR))
 		timer_set(p->timers, TIMER_PM, clock_tsc(&p->clock, next << TIMER_TOP_SHIFT));
+}
+
+void pm_power_button(struct pm *p)
+{
+	p->status |= STS_PWRBTN;
+	pm_update(p);
 }
 
 u32 pm_event_read(struct pm *p, u32 offset)

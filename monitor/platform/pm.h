@@ -35,6 +35,7 @@ struct pm {
 
 void pm_init(struct pm *p, struct timers *timers, struct interrupts *interrupts, u64 tsc_khz);
 void pm_update(struct pm *p); /* its timer has come */
+void pm_power_button(struct pm *p);
 
 u32 pm_event_read(struct pm *p, u32 offset);              /* 16 bits wide, offset 0 or 2 */
 void pm_event_write(struct pm *p, u32 offset, u16 value);

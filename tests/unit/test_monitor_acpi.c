@@ -92,6 +92,7 @@ static void the_fadt_names_our_ports(void **state)
 	assert_int_equal(u32_at(fadt + 76), PM_TIMER);
 	assert_int_equal(fake.window[fadt + 109] & 2, 0); /* no 8042 */
 	assert_int_equal(u32_at(fadt + 112) & 1u << 10, 1u << 10);
+	assert_int_equal(u32_at(fadt + 112) & 3u << 4, 2u << 4); /* a fixed power button, no sleep button */
 	assert_int_equal(u64_at(fadt + 120), RESET_PORT);
 	assert_int_equal(fake.window[fadt + 128], RESET_VALUE);
 }

@@ -213,6 +213,26 @@ static void pm_timer_and_its_interrupt(void **state)
 	assert_int_equal(machine.interrupts.ioapic.lines & 1u << IRQ_SCI, 0);
 }
 
+static void the_power_button(void **state)
+{
+	(void)state;
+	mmio(MON_IOAPIC, 4, true, 0x10 + 2 * IRQ_SCI);
+	mmio(MON_IOAPIC + 0x10, 4, true, 0x8031); /* level, as the FADT and MADT say */
+	event(MON_ENTRY_POWER_BUTTON);
+	assert_int_equal(in(PM1A_EVENT, 2), 0x0100);
+	assert_int_equal(fake.msis, 0); /* not enabled */
+	out(PM1A_EVENT + 2, 2, 0x0100);
+	assert_int_equal(fake.msis, 1);
+	assert_int_equal(fake.msi[0].data & 0xff, 0x31);
+	out(PM1A_EVENT, 2, 0x0100);
+	assert_int_equal(in(PM1A_EVENT, 2), 0);
+	assert_int_equal(machine.interrupts.ioapic.lines & 1u << IRQ_SCI, 0);
+	ioapic_eoi(&machine.interrupts.ioapic, 0x31);
+	assert_int_equal(fake.msis, 1);
+	event(MON_ENTRY_POWER_BUTTON);
+	assert_int_equal(fake.msis, 2);
+}
+
 static u32 config(u32 slot, u32 offset, u8 size)
 {
 	out(PORT_PCI_ADDRESS, 4, 0x80000000u | slot << 11 | (offset & 0xfc));
@@ -232,7 +252,7 @@ static void pci_configuration(void **state)
 	assert_int_equal(config(0, 2, 2), 0x1237);
 	assert_int_equal(config(1, 0x0b, 1), 0x06); /* class of the ISA bridge */
 	assert_int_equal(config(1, 0x0a, 2), 0x0601);
-	assert_int_equal(config(2, 0, 4), 0xffffffff);
+	assert_int_equal(config(9, 0, 4), 0xffffffff);
 	out(PORT_PCI_ADDRESS, 4, 0x80010000); /* bus 1 */
 	assert_int_equal(in(PORT_PCI_DATA, 4), 0xffffffff);
 	out(PORT_PCI_ADDRESS, 4, 0x00000000); /* not enabled */
@@ -283,6 +303,85 @@ static void pci_bars(void **state)
 	pci_function_init(&second, 3, 1, &id);
 	assert_true(pci_add(&machine.pci, &second));
 	assert_int_equal(config(3, 0x0e, 1), 0x80);
+}
+
+static u64 seen_offset, seen_value;
+
+static u64 bar_read(struct pci_function *f, u32 bar, u64 offset, u32 size)
+{
+	return (u64)f->slot << 24 | bar << 16 | offset << 4 | size;
+}
+
+static void bar_write(struct pci_function *f, u32 bar, u64 offset, u32 size, u64 value)
+{
+	(void)f, (void)bar, (void)size;
+	seen_offset = offset;
+	seen_value = value;
+}
+
+/* Device memory is where the guest put it, inside the window, while its decoding is on. */
+static void bars_are_reached_where_they_are(void **state)
+{
+	static const struct pci_identity id = { 0x1af4, 0x1042, 0x010000, 1, 0, 0 };
+	static struct pci_function f;
+	u64 at;
+
+	(void)state;
+	pci_function_init(&f, 5, 0, &id);
+	pci_bar_init(&f, 1, PCI_BAR_MEMORY32, 0x2000);
+	f.read = bar_read;
+	f.write = bar_write;
+	assert_true(pci_add(&machine.pci, &f));
+	pci_place(&machine.pci, &f);
+	assert_true(pci_bar_address(&f, 1, &at));
+	assert_true(at >= MON_PCI_MMIO && at % 0x2000 == 0);
+	assert_int_equal(mmio(at + 8, 4, false, 0), 0x05010084);
+	config_write(5, 0x14, 4, 0xd0000000);
+	assert_int_equal(mmio(at + 8, 4, false, 0), 0xffffffff);
+	assert_int_equal(mmio(0xd0001ff8, 8, false, 0), 0x0501ff88);
+	assert_int_equal(mmio(0xd0001ffc, 8, false, 0), ~0ull); /* over its end */
+	mmio(0xd0000010, 4, true, 77);
+	assert_int_equal(seen_offset, 0x10);
+	assert_int_equal(seen_value, 77);
+	config_write(5, 4, 2, 0);
+	assert_int_equal(mmio(0xd0000008, 4, false, 0), 0xffffffff);
+	config_write(5, 4, 2, 2);
+	config_write(5, 0x14, 4, 0xfdffe000); /* the last place */
+	assert_int_equal(mmio(0xfdffe000, 4, false, 0), 0x05010004);
+	config_write(5, 0x14, 4, MON_IOAPIC); /* outside the window: the I/O APIC keeps its place */
+	mmio(MON_IOAPIC, 4, true, 1);
+	assert_int_equal(mmio(MON_IOAPIC + 0x10, 4, false, 0), 0x00170020);
+	config_write(5, 0x14, 4, 0x00100000);
+	assert_int_equal(mmio(0x00100000, 4, false, 0), 0xffffffff);
+}
+
+static void pins_share_wires(void **state)
+{
+	static const struct pci_identity id = { 0x1af4, 0x1042, 0x010000, 1, 0, 0 };
+	static struct pci_function f[3];
+	static const u8 slots[3] = { 4, 8, 6 }; /* wires 0, 0 and 2: one line of the PIC */
+	struct ioapic *a = &machine.interrupts.ioapic;
+
+	(void)state;
+	assert_int_equal(in(PORT_ELCR + 1, 1), 0x0c);
+	for (u32 i = 0; i < 3; i++) {
+		pci_function_init(&f[i], slots[i], 0, &id);
+		f[i].config[PCI_PIN] = PCI_PIN_A;
+		assert_true(pci_add(&machine.pci, &f[i]));
+		assert_int_equal(config(slots[i], 0x3c, 2), 0x010a);
+		pci_interrupt(&machine.pci, &f[i], true);
+	}
+	assert_int_equal(a->lines, 5u << 16);
+	assert_int_equal(config(4, 6, 2), 0x0008);
+	pci_interrupt(&machine.pci, &f[0], false);
+	assert_int_equal(a->lines, 5u << 16); /* the other one still asks */
+	config_write(8, 4, 2, 0x0400);
+	assert_int_equal(a->lines, 4u << 16);
+	assert_int_equal(machine.interrupts.pic.chip[1].lines, 4);
+	pci_interrupt(&machine.pci, &f[2], false);
+	assert_int_equal(machine.interrupts.pic.chip[1].lines, 0);
+	config_write(8, 4, 2, 0);
+	assert_int_equal(a->lines, 1u << 16);
 }
 
 static void ioapic_by_its_entries(void **state)
@@ -424,8 +523,11 @@ int main(void)
 		cmocka_unit_test_setup(marks, setup),
 		cmocka_unit_test_setup(post_and_system_ports, setup),
 		cmocka_unit_test_setup(pm_timer_and_its_interrupt, setup),
+		cmocka_unit_test_setup(the_power_button, setup),
 		cmocka_unit_test_setup(pci_configuration, setup),
 		cmocka_unit_test_setup(pci_bars, setup),
+		cmocka_unit_test_setup(bars_are_reached_where_they_are, setup),
+		cmocka_unit_test_setup(pins_share_wires, setup),
 		cmocka_unit_test_setup(ioapic_by_its_entries, setup),
 		cmocka_unit_test_setup(the_timer_follows_the_mask, setup),
 		cmocka_unit_test_setup(a_served_device_withdraws_its_request, setup),
