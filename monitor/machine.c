@@ -210,7 +210,7 @@ static u32 debug_in(struct machine *m, u32 offset, u32 size)
 static void debug_out(struct machine *m, u32 offset, u32 size, u32 value)
 {
 	(void)offset, (void)size;
-	console_put(&m->console, (u8)value);
+	console_put(&m->console, m->console.last, (u8)value); /* nobody listens there */
 }
 
 static void test_out(struct machine *m, u32 offset, u32 size, u32 value)
@@ -351,6 +351,18 @@ void machine_mmio_write(struct machine *m, u64 address, u32 size, u64 value)
 
 /* ---- the whole ---- */
 
+static void init_virtio(struct machine *m, const struct mon_info *info)
+{
+	const struct virtio_bus bus = { &m->pci, &m->timers, &m->memory, info->tsc_khz };
+	struct disk disk;
+
+	virtio_console_init(&m->virtio_console, &bus, SLOT_VIRTIO_CONSOLE, &m->console);
+	disk_init(&disk, info);
+	m->has_disk = disk.bytes != 0;
+	if (m->has_disk)
+		virtio_block_init(&m->virtio_block, &bus, SLOT_VIRTIO_BLOCK, &disk);
+}
+
 void machine_init(struct machine *m, const struct mon_info *info)
 {
 	m->ended = false;
@@ -367,6 +379,7 @@ void machine_init(struct machine *m, const struct mon_info *info)
 	rtc_init(&m->rtc, &m->timers, &m->interrupts, info->tsc_khz, info->wall_clock, info->memory);
 	pm_init(&m->pm, &m->timers, &m->interrupts, info->tsc_khz);
 	pci_init(&m->pci, &m->interrupts);
+	init_virtio(m, info);
 }
 
 void machine_timer(struct machine *m)
@@ -382,6 +395,18 @@ void machine_timer(struct machine *m)
 		pm_update(&m->pm);
 	if (timer_take(&m->timers, TIMER_CONSOLE, now))
 		console_flush(&m->console);
+	if (timer_take(&m->timers, TIMER_VIRTIO_CONSOLE, now))
+		virtio_work(&m->virtio_console.device);
+	if (m->has_disk && timer_take(&m->timers, TIMER_VIRTIO_BLOCK, now))
+		virtio_work(&m->virtio_block.device);
+}
+
+void machine_input(struct machine *m, const u8 *bytes, u32 count)
+{
+	if (virtio_console_listens(&m->virtio_console))
+		virtio_console_input(&m->virtio_console, bytes, count);
+	else
+		uart_input(&m->uart, bytes, count);
 }
 
 void machine_end(struct machine *m, enum mon_end how, u32 code)

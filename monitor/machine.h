@@ -15,6 +15,8 @@
 #include "monitor/platform/rtc.h"
 #include "monitor/platform/timers.h"
 #include "monitor/platform/uart.h"
+#include "monitor/virtio/block.h"
+#include "monitor/virtio/console.h"
 
 struct machine {
 	struct guest_memory memory;
@@ -26,6 +28,9 @@ struct machine {
 	struct rtc rtc;
 	struct pm pm;
 	struct pci pci;
+	struct virtio_console virtio_console;
+	struct virtio_block virtio_block;
+	bool has_disk; /* else there is no block device */
 	u32 mark_port; /* 0: none */
 	u8 post;       /* last byte to port 80h */
 	bool ended;    /* MON_END was called: no exit is answered any more */
@@ -44,6 +49,9 @@ void machine_mmio_write(struct machine *m, u64 address, u32 size, u64 value);
 
 /* Time has passed: let every device whose deadline has come act. */
 void machine_timer(struct machine *m);
+
+/* Bytes that the operator typed, to the device that the guest last printed with. */
+void machine_input(struct machine *m, const u8 *bytes, u32 count);
 
 /* The VM is over: what is left for the console first. */
 void machine_end(struct machine *m, enum mon_end how, u32 code);

@@ -74,7 +74,7 @@ static void on_pic_ack(struct machine *m, const struct mon_entry *e)
 
 static void on_console(struct machine *m, const struct mon_entry *e)
 {
-	uart_input(&m->uart, e->console.bytes, (u32)min_u64(e->console.count, MON_CONSOLE_BYTES));
+	machine_input(m, e->console.bytes, (u32)min_u64(e->console.count, MON_CONSOLE_BYTES));
 }
 
 static void on_power_button(struct machine *m, const struct mon_entry *e)

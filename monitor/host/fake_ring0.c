@@ -16,6 +16,8 @@ struct fake_ring0 fake;
 void fake_reset(u64 memory)
 {
 	free(fake.window);
+	free(fake.disk);
+	free(fake.heap);
 	memset(&fake, 0, sizeof(fake));
 	fake.window = calloc(1, memory); /* exactly: the sanitizer sees one byte too many */
 	fake.info.version = MON_ABI_VERSION;
@@ -23,6 +25,20 @@ void fake_reset(u64 memory)
 	fake.info.memory = memory;
 	fake.info.tsc_khz = FAKE_TSC_KHZ;
 	strcpy(fake.info.name, "test");
+}
+
+#define DISK_MODULE MON_MAX_MODULES
+#define HEAP_BLOCK_BYTES (PAGE_SIZE * 8) /* of a disk, for each byte that it may use of the heap */
+
+void fake_disk(u64 bytes, const u8 *image)
+{
+	free(fake.disk);
+	free(fake.heap);
+	fake.disk = calloc(1, bytes);
+	fake.heap = calloc(1, (bytes + HEAP_BLOCK_BYTES - 1) / HEAP_BLOCK_BYTES); /* exactly, too */
+	fake.module[DISK_MODULE] = image;
+	fake.info.module[DISK_MODULE].size = image != NULL ? bytes : 0;
+	fake.info.disk = (struct mon_disk){ image != NULL ? MON_DISK_IMAGE : MON_DISK_MEMORY, DISK_MODULE, bytes };
 }
 
 void fake_enter(struct machine *m)
@@ -37,6 +53,8 @@ struct mon_comm *ring0_comm(void) { return &fake.comm; }
 u8 *ring0_window(void) { return fake.window; }
 u64 ring0_tsc(void) { return fake.tsc; }
 const u8 *ring0_module(u32 i) { return fake.module[i]; }
+u8 *ring0_disk(void) { return fake.disk; }
+u8 *ring0_heap(void) { return fake.heap; }
 
 u32 ring0_next(void)
 {

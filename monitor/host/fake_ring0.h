@@ -21,7 +21,8 @@ struct fake_ring0 {
 	struct mon_comm comm;
 	u8 *window;
 	u64 tsc;
-	const u8 *module[MON_MAX_MODULES];
+	const u8 *module[MON_MAX_MODULES + 1];
+	u8 *disk, *heap; /* fake_disk() */
 	u64 gva_fault_at; /* not 0: an access to this linear address is a page fault with error 4 */
 	u32 next_kind; /* answer of ring0_next(), once */
 	/* what it asked for */
@@ -48,6 +49,9 @@ extern struct fake_ring0 fake;
 
 /* Begin anew, with `memory` bytes of RAM, zeroed. The last call's memory is freed. */
 void fake_reset(u64 memory);
+
+/* A disk of that many bytes, before machine_init(): of memory, or the image. Both are freed by fake_reset(). */
+void fake_disk(u64 bytes, const u8 *image);
 
 /* Let the monitor see one entry: fake.comm.entry must be filled, its kind included. */
 struct machine;

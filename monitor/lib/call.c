@@ -27,6 +27,9 @@ struct mon_comm *ring0_comm(void) { return at(MON_COMM); }
 u8 *ring0_window(void) { return at(MON_WINDOW); }
 const u8 *ring0_module(u32 i) { return at(ring0_info()->module[i].address); }
 
+u8 *ring0_disk(void) { return at(MON_DISK); }
+u8 *ring0_heap(void) { return at(MON_HEAP); }
+
 u64 ring0_tsc(void)
 {
 	u32 low, high;

@@ -13,7 +13,9 @@ const struct mon_info *ring0_info(void);
 struct mon_comm *ring0_comm(void);
 u8 *ring0_window(void); /* guest-physical 0 */
 u64 ring0_tsc(void);
-const u8 *ring0_module(u32 i); /* the bytes of boot module i < module_count */
+const u8 *ring0_module(u32 i); /* the bytes of boot module i < module_count, or of the disk's image */
+u8 *ring0_disk(void); /* zeroed memory, as many bytes as the disk has */
+u8 *ring0_heap(void); /* zeroed memory, MON_HEAP_SIZE */
 
 u32 ring0_next(void); /* enum mon_entry_kind */
 void ring0_reply(u32 vcpu, u64 value);

@@ -12,6 +12,7 @@ void console_init(struct console *c, struct timers *timers, u64 tsc_khz)
 	c->timers = timers;
 	c->delay = tsc_khz * KHZ / CONSOLE_DELAY_HZ;
 	c->count = 0;
+	c->last = CONSOLE_COM1;
 }
 
 void console_flush(struct console *c)
@@ -24,8 +25,9 @@ void console_flush(struct console *c)
 	timer_set(c->timers, TIMER_CONSOLE, TIMER_NEVER);
 }
 
-void console_put(struct console *c, u8 byte)
+void console_put(struct console *c, enum console_device from, u8 byte)
 {
+	c->last = from;
 	if (c->count == 0)
 		timer_set(c->timers, TIMER_CONSOLE, ring0_tsc() + c->delay);
 	c->bytes[c->count++] = byte;

@@ -12,7 +12,10 @@
 #define CONSOLE_BUFFER 256u
 #define CONSOLE_DELAY_HZ 500u /* 2 ms */
 
+enum console_device { CONSOLE_COM1, CONSOLE_VIRTIO };
+
 struct console {
+	enum console_device last; /* where the guest printed last: it listens there */
 	struct timers *timers;
 	u64 delay; /* in TSC ticks */
 	u32 count;
@@ -20,7 +23,7 @@ struct console {
 };
 
 void console_init(struct console *c, struct timers *timers, u64 tsc_khz);
-void console_put(struct console *c, u8 byte);
+void console_put(struct console *c, enum console_device from, u8 byte);
 void console_flush(struct console *c);
 
 #endif

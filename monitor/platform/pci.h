@@ -50,6 +50,10 @@ struct pci_function {
 	void (*write)(struct pci_function *f, u32 bar, u64 offset, u32 size, u64 value);
 };
 
+/* Slots of bus 0; those of the bridges are 0 and 1. */
+#define SLOT_VIRTIO_CONSOLE 2u
+#define SLOT_VIRTIO_BLOCK   3u
+
 #define PCI_NOWHERE (~0ull)
 
 struct pci {

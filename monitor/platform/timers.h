@@ -9,7 +9,7 @@
 
 #include "abi/types.h"
 
-enum timer_id { TIMER_PIT, TIMER_RTC, TIMER_PM, TIMER_CONSOLE, TIMERS };
+enum timer_id { TIMER_PIT, TIMER_RTC, TIMER_PM, TIMER_CONSOLE, TIMER_VIRTIO_CONSOLE, TIMER_VIRTIO_BLOCK, TIMERS };
 
 #define TIMER_NEVER (~0ull)
 

@@ -198,7 +198,7 @@ static void write_thr(struct uart *u, u8 value)
 	if (u->mcr & MCR_LOOP)
 		receive(u, value);
 	else
-		console_put(u->console, value);
+		console_put(u->console, CONSOLE_COM1, value);
 	u->thre_pending = true;
 }
 
