@@ -5,6 +5,7 @@
  * 1. Whoever scrubs holds the frames as FRAME_SCRUBBING, outside the bitmaps, and no lock.
  * 2. FRAME_DIRTY of a free frame is the complement of its clean bit; only scrub_frames clears it.
  * 3. The lock is a leaf: nothing is called under it.
+ * 4. kind[] counts the frame table, and both change under the lock: their sum is always the whole table.
  */
 #include "core/alloc.h"
 #include "core/bits.h"
@@ -77,6 +78,13 @@ static void refile(struct alloc *a, struct alloc_block *b)
 
 static u32 index_of(hfn_t f) { return (u32)(f.v % BLOCK_FRAMES); }
 
+static void count_as(struct alloc *a, enum frame_kind from, enum frame_kind to, u32 n)
+{
+	a->kind[from] -= n;
+	a->kind[to] += n;
+	a->changes++;
+}
+
 /* Into the bitmaps, clean or dirty as its flag says. The caller re-files the block. */
 static void put_frame(struct alloc *a, struct alloc_block *b, hfn_t f)
 {
@@ -130,6 +138,7 @@ void alloc_init(struct alloc *a, struct frame_table frames, void *memory, const 
 		b->list = ALLOC_NO_LIST;
 		u64 first = n * BLOCK_FRAMES, end = min_u64(first + BLOCK_FRAMES, frames.limit);
 		for (u64 i = first; i < end; i++) {
+			a->kind[frames.at[i].kind]++;
 			if (frames.at[i].kind != FRAME_FREE)
 				continue;
 			frames.at[i].flags |= FRAME_DIRTY;
@@ -177,9 +186,17 @@ static const u8 block_for_pool[] = { WHOLE_DIRTY, WHOLE_MIXED, WHOLE_CLEAN };
 static const u8 idle_order[] = { WHOLE_MIXED, WHOLE_DIRTY, PARTIAL_MIXED, PARTIAL_DIRTY };
 #define FIRST_OF(a, order) first_of(a, order, ARRAY_SIZE(order))
 
+/* Frames in hand have been scrubbed for this taker. */
+static void hand_over(struct alloc *a, hfn_t first, u32 count, enum frame_kind kind, owner_t owner)
+{
+	lock_take(&a->lock);
+	frames_become(frame_of(&a->frames, first), count, kind, owner);
+	count_as(a, FRAME_SCRUBBING, kind, count);
+	lock_give(&a->lock);
+}
+
 status alloc_frame(struct alloc *a, enum frame_kind kind, owner_t owner, hfn_t *out)
 {
-	struct frame *frame = NULL;
 	bool clean = false;
 	lock_take(&a->lock);
 	struct alloc_block *b = alloc_fails_now(a) ? NULL : FIRST_OF(a, frame_order);
@@ -188,15 +205,15 @@ status alloc_frame(struct alloc *a, enum frame_kind kind, owner_t owner, hfn_t *
 		*out = first_bit(a, b, clean ? b->clean : b->free, NULL);
 		pull_frame(a, b, *out);
 		refile(a, b);
-		frame = frame_of(&a->frames, *out);
-		frame_become(frame, clean ? kind : FRAME_SCRUBBING, clean ? owner : OWNER_HYPERVISOR);
+		frame_become(frame_of(&a->frames, *out), clean ? kind : FRAME_SCRUBBING, clean ? owner : OWNER_HYPERVISOR);
+		count_as(a, FRAME_FREE, clean ? kind : FRAME_SCRUBBING, 1);
 	}
 	lock_give(&a->lock);
 	if (!b)
 		return NO_MEMORY;
 	if (!clean) {
 		scrub_frames(a, *out, 1);
-		frame_become(frame, kind, owner);
+		hand_over(a, *out, 1, kind, owner);
 	}
 	return OK;
 }
@@ -210,6 +227,7 @@ static status take_block(struct alloc *a, const u8 *order, u32 n, enum frame_kin
 		pull_block(a, b);
 		*out = block_first(a, b);
 		frames_become(frame_of(&a->frames, *out), BLOCK_FRAMES, kind, owner);
+		count_as(a, FRAME_FREE, kind, BLOCK_FRAMES);
 	}
 	lock_give(&a->lock);
 	return b ? OK : NO_MEMORY;
@@ -247,7 +265,7 @@ status alloc_block_clean(struct alloc *a, struct alloc_preparing *p, enum frame_
 	scrub_slice(a, p);
 	if (p->done < BLOCK_FRAMES)
 		return AGAIN;
-	frames_become(frame_of(&a->frames, p->first), BLOCK_FRAMES, kind, owner);
+	hand_over(a, p->first, BLOCK_FRAMES, kind, owner);
 	*out = p->first;
 	p->first = HFN_NONE;
 	return OK;
@@ -260,6 +278,8 @@ static void put_frames(struct alloc *a, hfn_t first, u32 count)
 	while (count) {
 		struct alloc_block *b = block_of(a, first);
 		u32 n = (u32)min_u64(count, BLOCK_FRAMES - first.v % BLOCK_FRAMES);
+		for (u32 i = 0; i < n; i++)
+			count_as(a, frame_of(&a->frames, hfn_add(first, i))->kind, FRAME_FREE, 1);
 		frames_become(frame_of(&a->frames, first), n, FRAME_FREE, OWNER_NONE);
 		for (u32 i = 0; i < n; i++)
 			put_frame(a, b, hfn_add(first, i));
@@ -297,6 +317,7 @@ bool alloc_scrub_slice(struct alloc *a)
 	}
 	refile(a, b);
 	frames_become(frame_of(&a->frames, first), n, FRAME_SCRUBBING, OWNER_HYPERVISOR);
+	count_as(a, FRAME_FREE, FRAME_SCRUBBING, n);
 	lock_give(&a->lock);
 	scrub_frames(a, first, n);
 	put_frames(a, first, n);

@@ -65,6 +65,11 @@ static const char *frame_fault(const struct audit_host *h, const struct frame *f
 /* Where every frame is: what allocator and pool say, against the sums over the frame table. */
 static const char *ledger_fault(const struct audit_host *h, const u64 *kind)
 {
+	for (u32 k = 0; k < FRAME_KINDS; k++) {
+		u64 found = k == FRAME_TABLE ? 0 : k == FRAME_POOL ? kind[k] + kind[FRAME_TABLE] : kind[k];
+		if (found != h->alloc->kind[k])
+			return "frames of a kind differ from the allocator's count of them";
+	}
 	if (kind[FRAME_FREE] != h->alloc->free_frames)
 		return "free frames differ from the allocator's sum";
 	if (h->alloc->clean_frames > h->alloc->free_frames)

@@ -205,6 +205,13 @@ static void test_free_sum(void **state)
 	expect(s, "free frames differ from the allocator's sum");
 }
 
+static void test_kind_sum(void **state)
+{
+	struct sim *s = *state;
+	s->alloc.kind[FRAME_GUEST]++;
+	expect(s, "frames of a kind differ from the allocator's count of them");
+}
+
 /* In slices, with the host at work in between: no false finding. */
 static void test_beside_everything_else(void **state)
 {
@@ -256,7 +263,8 @@ int main(void)
 		TEST(test_no_truth),    TEST(test_read_only),  TEST(test_out_of_ram),
 		TEST(test_resident),    TEST(test_table_of_someone_else),
 		TEST(test_table_in_two_places),                TEST(test_forgotten_table),
-		TEST(test_free_sum),    TEST(test_beside_everything_else),
+		TEST(test_free_sum),    TEST(test_kind_sum),
+		TEST(test_beside_everything_else),
 		TEST(test_left_behind),
 	};
 	alarm(60);

@@ -58,9 +58,19 @@ static int setup(void **state)
 	return 0;
 }
 
+/* After each test: the allocator's counts by kind are those of the frame table. */
+static void expect_counted(const struct host *h)
+{
+	u64 kind[FRAME_KINDS] = { 0 };
+	for (u64 i = 0; i < FRAMES; i++)
+		kind[h->frames.at[i].kind == FRAME_TABLE ? FRAME_POOL : h->frames.at[i].kind]++;
+	assert_memory_equal(kind, h->alloc.kind, sizeof kind);
+}
+
 static int teardown(void **state)
 {
 	struct host *h = *state;
+	expect_counted(h);
 	free(h->frames.at);
 	free(h->ram);
 	free(h->memory);
