@@ -253,7 +253,8 @@ static void a_reset_amid_a_request(void **state)
 		;
 	assert_int_equal(fake.window[STATUS], UNTOUCHED);
 	driver_start(&d, 0, 1);
-	assert_int_equal(request(FLUSH, 0, 0), OK);
+	assert_int_equal(request(GET_ID, 0, 20), OK);
+	assert_string_equal((char *)data(), "ringmur-disk");
 	assert_int_equal(ring_used(&d.ring[0]), 1);
 }
 
