@@ -137,7 +137,7 @@ $(B)/monitor.elf: $(MONITOR_O) $(MONITOR_LD)
 
 # hv's and x86's pure parts: no assembly, no hardware. What only the real monitor has: its system calls, its memcpy.
 PURE_C    := $(wildcard hv/lapic.c hv/cpuid.c x86/decode.c x86/boot/acpi.c x86/boot/memory_map.c x86/boot/multiboot.c \
-               x86/boot/options.c x86/cpu/format.c)
+               x86/boot/options.c x86/boot/words.c x86/boot/machines.c x86/cpu/format.c)
 HOST_NOT  := monitor/lib/call.c monitor/lib/string.c
 HOST_C    := $(CORE_C) $(PURE_C) $(call sources,sim,.c)
 HOST_MON  := $(filter-out $(HOST_NOT),$(MONITOR_C)) $(call sources,monitor/host,.c)
@@ -185,7 +185,7 @@ test-unit: unit
 
 FUZZ_C      := $(wildcard tests/fuzz/fuzz_*.c)
 FUZZ_decode := x86/decode.c
-FUZZ_boot   := x86/boot/acpi.c x86/boot/memory_map.c x86/boot/multiboot.c x86/boot/options.c x86/cpu/format.c
+FUZZ_boot   := x86/boot/acpi.c x86/boot/memory_map.c x86/boot/multiboot.c x86/boot/options.c x86/boot/words.c x86/boot/machines.c x86/cpu/format.c
 FUZZ_monitor := $(filter-out monitor/main.c monitor/emulate% monitor/lib/call.c monitor/lib/string.c,$(MONITOR_C)) monitor/host/fake_ring0.c
 
 $(B)/host-clang/tests/fuzz/fuzz_%: tests/fuzz/fuzz_%.c $(wildcard tests/fuzz/*.h) x86/decode.c x86/decode.h $(ZYDIS_C:%=$(B)/host-clang/zydis/%.o)

@@ -57,7 +57,7 @@ static const char *frame_fault(const struct audit_host *h, const struct frame *f
 		return "a guest frame without a VM";
 	if (f->kind == FRAME_GUEST && h->quiet && f->count == 0)
 		return "a guest frame that nothing names";
-	if (h->quiet && h->vm_count == 0 && (f->owner >= OWNER_FIRST_VM || f->kind == FRAME_BOOT))
+	if (f->owner >= OWNER_FIRST_VM && (f->owner == h->gone || (h->quiet && h->vm_count == 0)))
 		return "a frame of a VM that is gone";
 	return pool_fault(f, in_pool, used);
 }
@@ -76,6 +76,8 @@ static const char *ledger_fault(const struct audit_host *h, const u64 *kind)
 		return "more frames are clean than free";
 	if (kind[FRAME_POOL] + kind[FRAME_TABLE] != (u64)h->pool->blocks * BLOCK_FRAMES)
 		return "pool and table frames differ from the pool's blocks";
+	if (h->quiet && h->vm_count == 0 && kind[FRAME_BOOT] != h->boot_frames)
+		return "frames of boot modules differ from those that are needed";
 	return kind[FRAME_TABLE] > h->pool->used_frames ? "more tables than the pool has handed out" : NULL;
 }
 

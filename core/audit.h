@@ -31,6 +31,8 @@ struct audit_host {
 	u32 vm_count;
 	u32 *seen;  /* as many as the frame table has, for the exact counts; NULL: without */
 	bool quiet; /* no debt is open, and `vm` names every table that exists: then orphans are findings too */
+	owner_t gone;    /* OWNER_NONE, or a VM of which nothing may be left */
+	u64 boot_frames; /* of boot modules that somebody still needs: compared when it is quiet and no VM is left */
 };
 
 /* `where`: a frame number or a guest frame number, as the sentence says. */

@@ -56,8 +56,8 @@ status clock_write_system_time(struct vcpu *v, u64 value)
 status clock_write_wall_clock(struct vcpu *v, u64 value)
 {
 	struct vm *vm = v->entity.vm;
-	u64 since_boot = (vm->started - vm->boot->boot_tsc) / (host_tsc_khz * 1000);
-	struct wall_clock_page page = { .version = 2, .seconds = (u32)(vm->boot->wall_clock + since_boot) };
+	u64 since_boot = (vm->started - boot_info->boot_tsc) / (host_tsc_khz * 1000);
+	struct wall_clock_page page = { .version = 2, .seconds = (u32)(boot_info->wall_clock + since_boot) };
 	status r = window_write(gpa(value), &page, sizeof page);
 	return r == BAD_ADDRESS || r == DEVICE || r == DENIED ? FAULT : r;
 }

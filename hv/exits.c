@@ -176,6 +176,7 @@ static enum action exit_nested(struct vcpu *v)
 {
 	struct vm *vm = v->entity.vm;
 	gpa_t at = v->g->exit.nested.at;
+	u64 changes = __atomic_load_n(&mm.alloc.changes, __ATOMIC_SEQ_CST);
 	u8 access = v->g->exit.nested.access;
 	status r = ptview_resolve(&vm->nested, at, access);
 	switch (r) {
@@ -184,8 +185,8 @@ static enum action exit_nested(struct vcpu *v)
 	case WAIT:
 		return ACTION_RESUME;
 	case NO_MEMORY:
-		vm_kill(v, "the host has no memory left for guest address %lx", at.v);
-		return ACTION_SLEEP;
+		vm_starve(vm, changes);
+		return ACTION_RESUME;
 	case DEVICE:
 	case BAD_ADDRESS:
 	case DENIED:
@@ -333,7 +334,13 @@ static enum action exit_exception(struct vcpu *v)
 
 static enum action exit_shutdown(struct vcpu *v)
 {
-	vm_kill(v, "triple fault");
+	struct vm *vm = v->entity.vm;
+	if (vm->definition->reset == RESET_END) {
+		vm_kill(v, "triple fault");
+	} else {
+		vm_record(v);
+		vm_end_reset(vm, "triple fault");
+	}
 	return ACTION_SLEEP;
 }
 

@@ -1,10 +1,11 @@
 /*
  * hv: the hypervisor's objects, and which file knows which part of them.
  *
- *   vm        memory (pmap, nested view, space), vCPUs, monitor           vm.c, endings.c
+ *   vm        memory (pmap, nested view, space), vCPUs, monitor, keeper   vm.c, keeper.c, endings.c, pause.c
  *   vcpu      public half; the private one is x86's guest_cpu             vcpu.c, exits.c, instruction.c, msr.c, interrupts.c
  *   monitor   a ring-3 context with a queue of exits and events           monitor.c, monitor_calls.c
- *   entity    what the scheduler runs: a vCPU or a monitor                sched.c, timer.c
+ *   entity    what the scheduler runs: a vCPU, a monitor, a keeper         sched.c, timer.c
+ *   module    a boot module, as long as a definition may need it          modules.c
  *
  * Who may touch what: a vCPU's fields belong to the processor that runs it, a vCPU that waits for its monitor to the monitor's calls; what
  * others may change is atomic and marked so. Ring 0 never blocks: a handler that must wait says so and the exit is handled again.
@@ -18,13 +19,14 @@
 #include "hv/cpuid.h"
 #include "hv/lapic.h"
 #include "x86/backend.h"
+#include "x86/boot/machines.h"
 #include "x86/cpu/cpu.h"
 #include "x86/decode.h"
 #include "x86/mm/mm.h"
 #include "x86/mm/space.h"
 
-#define VM_MAX_VCPUS 8u
-#define VMS_MAX 4u
+#define VM_MAX_VCPUS MACHINE_VCPUS_MAX
+#define VMS_MAX MACHINES_MAX
 
 /* ---- time ---- */
 
@@ -42,36 +44,55 @@ void timer_set(struct hv_timer *t, u64 deadline);
 /* After CPU_TIMER: fires what is due and arms the processor's next. */
 void timers_run(struct cpu *c);
 
-/* ---- what is scheduled ---- */
+/* ---- what is scheduled (docs/scheduling.md) ---- */
 
-enum entity_kind { ENTITY_VCPU, ENTITY_MONITOR };
+enum entity_kind { ENTITY_VCPU, ENTITY_MONITOR, ENTITY_KEEPER, ENTITY_OPERATOR, ENTITY_KINDS };
 enum entity_state { ENTITY_SLEEPING, ENTITY_QUEUED, ENTITY_RUNNING };
 enum turn { TURN_YIELD, TURN_SLEEP }; /* why a turn ended: it could go on, or waits to be woken */
 
 struct entity {
 	enum entity_kind kind;
-	enum entity_state state; /* these four under the scheduler's lock */
+	enum entity_state state; /* all but kind, vm and share under the scheduler's lock */
 	bool again;              /* woken while it ran */
 	u32 cpu;                 /* where it runs or ran last */
 	struct entity *next;
-	struct vm *vm;
-	u64 turns;
+	struct vm *vm;           /* NULL: the operator */
+	struct share *share;
+	u64 turns, ticks;        /* ticks: TSC, while it ran */
+	u64 queued_at, waited;   /* ticks for which it was ready and did not run */
 };
 
+/* Among whom the processors are shared: each VM, and the hypervisor's own work. */
+struct share {
+	struct entity *first, **last; /* what is ready, in the order of its turns */
+	u32 running;                  /* entities that are on a processor */
+	bool active;                  /* something is ready or runs */
+	u64 scale;                    /* of its weight: SHARE_SCALE is the usual one */
+	u64 vtime;                    /* ticks used, scaled */
+	u64 busy;                     /* ticks used */
+};
+#define SHARE_SCALE 1024u
+
 void sched_init(void);
+void share_init(struct share *s, u64 weight);
+void entity_init(struct entity *e, enum entity_kind kind, struct vm *vm, struct share *share);
 /* The entity may have something to do. `here`: this processor will get to it soon, no other needs to be asked. */
 void sched_wake(struct entity *e);
 void sched_wake_here(struct entity *e);
+/* If it is ready, it is the next of its share. */
+void sched_yield_to(struct entity *e);
 /* Takes what interrupted this processor: timers, console, kicks. true: return to the scheduler, other work waits. */
 bool sched_events(struct cpu *c);
 _Noreturn void sched_loop(void);
 /* The vCPU whose registers this processor holds is put back into memory. */
 void sched_unload(struct cpu *c);
+/* Ticks that the entity on this processor has used, its present turn included. */
+u64 sched_ticks(const struct cpu *c);
 
 /* ---- a virtual processor ---- */
 
 enum vcpu_block { BLOCK_START = 1, BLOCK_SIPI = 2, BLOCK_HALT = 4, BLOCK_MONITOR = 8 };
-enum vcpu_request { REQUEST_TIMER = 1, REQUEST_NMI = 2, REQUEST_INIT = 4, REQUEST_SIPI = 8 };
+enum vcpu_request { REQUEST_TIMER = 1, REQUEST_NMI = 2, REQUEST_INIT = 4, REQUEST_SIPI = 8, REQUEST_WALK = 16 };
 
 #define MTRR_VARIABLE 8u
 #define MTRR_FIXED 11u
@@ -118,12 +139,16 @@ struct monitor {
 	struct entity entity;
 	struct user_regs regs;
 	struct lock lock;          /* the events below */
-	u32 events;        /* bit per enum mon_entry_kind: START, TIMER, PIC_ACK, CONSOLE */
+	u32 events;        /* bit per enum mon_entry_kind: START, TIMER, PIC_ACK, CONSOLE, POWER_BUTTON */
 	u64 eoi[4];                /* vectors */
 	u32 exits;         /* bit per vCPU whose exit waits */
 	u32 console_count;
 	u8 console[CONSOLE_ROOM];
 	bool waiting;              /* in MON_NEXT */
+	bool loading;              /* has not said MON_MODULES_DONE */
+	bool again;                /* the call is to be made once more */
+	u64 budget_end;            /* of its ticks: when it must be back in MON_NEXT; 0: not set */
+	struct hv_timer watch;     /* looks after the budget */
 	struct hv_timer timer;
 	/* the PIC's INTR */
 	u32 pic;           /* PIC_ASSERTED | vector */
@@ -135,13 +160,23 @@ struct monitor {
 
 /* ---- a machine ---- */
 
-enum reap_step { REAP_AUDIT, REAP_NESTED, REAP_WINDOW, REAP_MEMORY, REAP_PRIVATE, REAP_PMAP, REAP_AUDIT_EMPTY, REAP_DONE };
-enum vm_state { VM_NONE, VM_RUNNING, VM_ENDING, VM_ENDED };
+enum reap_step { REAP_REST, REAP_CLAIM, REAP_AUDIT, REAP_NESTED, REAP_WINDOW, REAP_MEMORY, REAP_PRIVATE, REAP_PMAP, REAP_GONE, REAP_DONE };
+enum vm_state { VM_DEFINED, VM_STARTING, VM_RUNNING, VM_ENDING, VM_FORGOTTEN };
+enum vm_pause { PAUSE_OPERATOR = 1, PAUSE_MEMORY = 2 };
 
 struct vm {
-	char name[MON_NAME_MAX];
-	u32 state;         /* enum vm_state */
+	/* as long as its definition */
+	const struct machine_definition *definition;
 	owner_t owner;
+	u32 state;         /* enum vm_state */
+	struct share share;
+	struct entity keeper;      /* makes it and takes it apart (keeper.c) */
+	char ending[160];          /* how it ended last: "power-off", "test 7", "killed: ..." */
+	bool forget;               /* ... and never again */
+	u32 modules_held;          /* enum module_use that are left */
+	/* as long as the VM */
+	u32 paused;        /* enum vm_pause */
+	u32 go;            /* RUNNING and not paused: vCPUs and monitor may run */
 	struct pmap pmap;
 	struct ptview nested;
 	struct space space;
@@ -152,41 +187,42 @@ struct vm {
 	u64 memory;                /* bytes promised */
 	u64 tsc_offset;
 	u64 started;               /* host TSC */
-	const struct boot_info *boot;
-	u32 modules_left;  /* the modules' frames are still there */
 	struct private_list *private_list; /* vm.c */
+	u64 private_frames;
 	u32 end_claimed;
-	u32 reaper;        /* one processor at a time takes it apart */
-	u32 reaping;               /* enum reap_step */
-	char ending[160];          /* "power-off", "test 7", "killed: ..." */
+	bool restart;              /* it was a reset */
+	enum reap_step reaping;
+	u8 *scrollback;            /* PRIVATE_CONSOLE, in its space */
+	bool replay;               /* the operator wants to see it */
 	u16 unknown_msrs[64];      /* hashes of MSRs that were logged */
-};
-
-struct vm_config {
-	const char *name;
-	u64 memory;
-	u32 vcpus;
-	u16 mark_port;
 };
 
 extern const struct backend *backend;
 extern u64 host_tsc_khz;
 extern bool host_tsc_steady;
+extern const struct boot_info *boot_info;
+extern struct vm vms[VMS_MAX]; /* number i is definition i */
+extern u32 vm_count;
+extern bool operator_present;
 
-/* vm.c. Answers a sentence for a person if it cannot be; nothing is left then. */
-const char *vm_create(struct vm *vm, owner_t owner, const struct vm_config *config, const struct boot_info *boot);
-void vm_start(struct vm *vm);
+/* vm.c. For its keeper, in the neutral space: gives it memory, views, vCPUs and monitor. NULL, or why not (what is there then is taken apart). */
+const char *vm_make(struct vm *vm);
+/* Whether this host could ever run it; a sentence if not. */
+const char *vm_judge(const struct machine_definition *d);
+void vm_define(struct vm *vm, const struct machine_definition *definition, owner_t owner);
 /* Places in the VM's private ring-0 part. */
 #define PRIVATE_VCPU_STRIDE 0x10000ull
 #define PRIVATE_COMM (PRIVATE_VM_BASE + 0x1000000ull)
 #define PRIVATE_INFO (PRIVATE_VM_BASE + 0x1010000ull)
+#define PRIVATE_CONSOLE (PRIVATE_VM_BASE + 0x1100000ull)
+#define CONSOLE_PAGES 4u
 /* A private frame mapped at `at` of the VM's space. */
 must_use status vm_map_private(struct vm *vm, u64 at, enum pt_rights rights, hfn_t *out);
 /* At most `budget` private frames into the debt, once no mapping of them is left; false: none is left. */
 bool vm_release_private(struct vm *vm, u32 budget, struct settlement *s);
 
 /* vcpu.c */
-enum turn vcpu_turn(struct cpu *c, struct vcpu *v);
+enum turn vcpu_turn(struct cpu *c, struct entity *e);
 void vcpu_reset(struct vcpu *v);
 /* The INIT signal, on the processor that has the vCPU loaded. */
 void vcpu_init(struct vcpu *v);
@@ -241,8 +277,9 @@ must_use status clock_write_system_time(struct vcpu *v, u64 value);
 must_use status clock_write_wall_clock(struct vcpu *v, u64 value);
 
 /* monitor.c, monitor_calls.c, monitor_load.c */
-const char *monitor_load(struct vm *vm, const struct vm_config *config);
-enum turn monitor_turn(struct cpu *c, struct vm *vm);
+const char *monitor_load(struct vm *vm);
+void monitor_begin(struct vm *vm); /* a queue without entries */
+enum turn monitor_turn(struct cpu *c, struct entity *e);
 void monitor_post(struct vm *vm, enum mon_entry_kind kind);
 /* v->p->exit is to be answered: the vCPU sleeps until then. */
 void monitor_post_exit(struct vcpu *v);
@@ -250,16 +287,66 @@ void monitor_post_exit(struct vcpu *v);
 bool monitor_take(struct vm *vm);
 void monitor_post_eoi(struct vm *vm, u8 vector);
 void monitor_post_console(struct vm *vm, const u8 *bytes, u32 count);
-/* The frames of the boot modules that nothing maps any more go home. */
-void monitor_free_modules(struct vm *vm);
+/* The boot modules that the guest's loader has copied leave the VM's space. */
+void monitor_release_modules(struct vm *vm);
 /* What the program in ring 3 asked by SYSCALL. true: it goes on; false: it sleeps in MON_NEXT. */
 bool monitor_call(struct vm *vm);
 
+/* modules.c: which definition may still need a boot module. */
+enum module_use { USE_IMAGES = 1, USE_DISK = 2, USE_MONITOR = 4, USE_ALL = 7 };
+void modules_hold(struct vm *vm);
+/* What nobody needs any more goes home. Nothing maps it for this VM. */
+void modules_drop(struct vm *vm, u32 uses);
+void modules_free_unused(void);
+u64 modules_frames(void); /* that are held */
+/* Number n of what the monitor sees at MON_MODULES: kernel, modules, disk image. NULL: there are not so many. */
+const struct boot_module *module_of(const struct vm *vm, u32 n);
+
 /* endings.c */
 void vm_end(struct vm *vm, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void vm_end_reset(struct vm *vm, const char *why); /* starts again if its definition says so */
 void vm_kill(struct vcpu *v, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void vm_record(struct vcpu *v); /* registers into the log */
 void vm_mark(struct vm *vm, u64 value);
-bool vms_reap(struct cpu *c); /* a slice of what an ended VM leaves; false: nothing to do */
-extern struct vm vms[VMS_MAX];
+u64 vm_exits(const struct vm *vm);
+/* A slice of what an ended VM leaves. false: nothing is left. */
+bool vm_take_apart(struct vm *vm);
+
+/* auditing.c: one audit of the running host at a time. `all`: of every VM; else what is left when `vm` is gone. */
+bool audit_claim(const void *by);
+void audit_unclaim(const void *by);
+void audit_start(struct vm *gone);
+/* false: it is over, *findings tells. */
+bool audit_slice(u64 *findings);
+const u64 *audit_kinds(void); /* frames by enum frame_kind, of the last audit */
+
+/* keeper.c: what may be asked of a machine. NULL, or a sentence why not. */
+enum turn keeper_turn(struct cpu *c, struct entity *e);
+const char *vm_start(struct vm *vm);
+const char *vm_destroy(struct vm *vm);
+const char *vm_reset(struct vm *vm);
+const char *vm_forget(struct vm *vm);
+struct vm *vm_find(const char *name);
+/* All machines are ended, then the host's power is switched off. */
+void host_quit(void);
+
+/* pause.c */
+void vm_become(struct vm *vm, enum vm_state state);
+void vm_pause(struct vm *vm, enum vm_pause why);
+void vm_resume(struct vm *vm, enum vm_pause why);
+/* The host had no memory for it, at this count of the allocator's changes: it is paused until there is some. */
+void vm_starve(struct vm *vm, u64 changes);
+/* Frames have become free: those that wait for memory try again. */
+void vms_feed(void);
+
+/* operator/ */
+extern struct entity operator_entity;
+void operator_init(void);
+enum turn operator_turn(struct cpu *c, struct entity *e);
+void operator_input(const u8 *bytes, u32 count);                   /* any processor, any space */
+void operator_output(struct vm *vm, const u8 *bytes, u32 count);   /* in its space */
+void operator_replay(struct vm *vm);                               /* in its space */
+void operator_walk(struct vcpu *v);                                /* in its space, its registers in memory */
+void operator_note(const char *format, ...) __attribute__((format(printf, 1, 2))); /* a line that log and operator get */
 
 #endif

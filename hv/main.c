@@ -13,7 +13,10 @@ const struct backend *backend = &svm_backend;
 u64 host_tsc_khz;
 bool host_tsc_steady;
 
-static struct boot_info *boot;
+const struct boot_info *boot_info;
+struct vm vms[VMS_MAX];
+u32 vm_count;
+bool operator_present;
 
 /* The kick's interrupt handler calls this: forget what the window has lost. */
 void hv_kick(struct cpu *c)
@@ -47,41 +50,72 @@ static void scrub_some(u64 bytes)
 		interrupts_take();
 }
 
+/* Definitions become machines; those that are to be there from the start are asked for. */
+static void define_machines(void)
+{
+	u64 promised = 0;
+	operator_present = options.operator == ANSWER_YES;
+	operator_init();
+	for (u32 i = 0; i < machine_count; i++) {
+		vm_define(&vms[i], &machines[i], (owner_t)(OWNER_FIRST_VM + i));
+		if (machines[i].start == START_YES)
+			promised += align_up(machines[i].memory, BLOCK_SIZE) + 2 * BLOCK_SIZE;
+	}
+	modules_free_unused();
+	scrub_some(min_u64(options.scrub, promised));
+	vm_count = machine_count;
+}
+
+/* What can be known before any machine is made. A sentence; NULL: fine. */
+static const char *judge_machines(void)
+{
+	static char text[200];
+	for (u32 i = 0; i < machine_count; i++) {
+		const char *why = vm_judge(&machines[i]);
+		if (why && machine_count == 1)
+			return why;
+		if (why) {
+			format_text(text, sizeof text, "the machine %s: %s", machines[i].name, why);
+			return text;
+		}
+	}
+	return NULL;
+}
+
 /* On the boot processor's own stack, in the final map. */
 static void boot_running(void)
 {
-	struct vm_config config = { .name = options.name, .memory = options.mem, .vcpus = (u32)options.vcpus,
-				    .mark_port = (u16)options.mark_port };
 	mm_forget_boot();
-	scrub_some(min_u64(options.scrub, align_up(options.mem, BLOCK_SIZE) + 2 * BLOCK_SIZE));
-	mm.alloc.fail_after = (s64)options.fail_alloc - 1;
-	const char *why = vm_create(&vms[0], OWNER_FIRST_VM, &config, boot);
+	const char *why = judge_machines();
 	if (why)
 		refuse_start("%s", why);
-	log_line("vm %s: %lu MiB, %u vCPUs, %s/nested", vms[0].name, vms[0].memory >> 20, vms[0].vcpus, backend->name);
-	vm_start(&vms[0]);
+	define_machines();
+	mm.alloc.fail_after = (s64)options.fail_alloc - 1;
+	for (u32 i = 0; i < vm_count; i++)
+		if (machines[i].start == START_YES)
+			(void)!vm_start(&vms[i]);
 	sched_loop();
 }
 
 static void map_devices(void)
 {
 	if (!features.x2apic)
-		apic_set_base(mm_map_device(hpa(boot->lapic_address)));
+		apic_set_base(mm_map_device(hpa(boot_info->lapic_address)));
 }
 
 _Noreturn void ringmur_main(struct boot_info *info)
 {
-	boot = info;
-	host_tsc_khz = boot->tsc_khz;
+	boot_info = info;
+	host_tsc_khz = info->tsc_khz;
 	const char *missing = backend->missing();
 	if (missing)
 		refuse_start("%s", missing);
-	mm_init(boot);
+	mm_init(info);
 	sched_init();
-	smp_start(boot, secondary_main);
+	smp_start(info, secondary_main);
 	while (secondaries_waiting + 1 < cpu_total)
 		__builtin_ia32_pause();
-	host_tsc_steady = boot->tsc_steady;
+	host_tsc_steady = info->tsc_steady;
 	mm_cpu_init(this_cpu());
 	mm_cpu_load(this_cpu());
 	map_devices();

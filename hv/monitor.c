@@ -10,6 +10,10 @@
 #include "x86/cpu/log.h"
 #include "x86/cpu/regs.h"
 
+#define BUDGET_MS 2000u          /* of processor time between two MON_NEXT */
+#define BUDGET_LOADING_MS 30000u /* until the images are copied */
+#define WATCH_MS 500u
+
 /* ---- posting, from any processor ---- */
 
 void monitor_post(struct vm *vm, enum mon_entry_kind kind)
@@ -87,7 +91,7 @@ static bool take_console(struct monitor *m, struct mon_entry *e)
 
 static bool take_plain(struct monitor *m, struct mon_entry *e)
 {
-	static const enum mon_entry_kind plain[] = { MON_ENTRY_START, MON_ENTRY_PIC_ACK, MON_ENTRY_TIMER };
+	static const enum mon_entry_kind plain[] = { MON_ENTRY_START, MON_ENTRY_PIC_ACK, MON_ENTRY_TIMER, MON_ENTRY_POWER_BUTTON };
 	for (u32 i = 0; i < ARRAY_SIZE(plain); i++)
 		if (take_event(m, plain[i])) {
 			e->kind = plain[i];
@@ -133,12 +137,13 @@ static bool within(u64 at, u64 first, u64 bytes)
 
 static hfn_t module_frame(const struct vm *vm, u64 at)
 {
+	const struct boot_module *b;
 	u64 base = MON_MODULES;
-	for (u32 i = 0; i < vm->boot->module_count; i++) {
-		const struct boot_module *b = &vm->boot->module[i];
+	for (u32 i = 0; (b = module_of(vm, i)); i++) {
 		u64 bytes = align_up((b->first.v & PAGE_MASK) + b->bytes, PAGE_SIZE);
-		if (within(at, base, bytes))
-			return hpa_frame(hpa(b->first.v + (at - base)));
+		bool there = vm->monitor.loading || i > vm->definition->modules.count;
+		if (there && within(at, base, bytes))
+			return hpa_frame(hpa((b->first.v & ~PAGE_MASK) + (at - base)));
 		base += bytes;
 	}
 	return HFN_NONE;
@@ -147,7 +152,7 @@ static hfn_t module_frame(const struct vm *vm, u64 at)
 static status map_module(struct vm *vm, u64 at)
 {
 	at = align_down(at, PAGE_SIZE);
-	hfn_t f = vm->modules_left ? module_frame(vm, at) : HFN_NONE;
+	hfn_t f = module_frame(vm, at);
 	if (hfn_is_none(f))
 		return BAD_ADDRESS;
 	lock_take(&vm->pmap.lock);
@@ -164,6 +169,8 @@ static status resolve_fault(struct vm *vm, u64 at, u64 code)
 		return ptview_resolve(&vm->space.window, gpa(at - MON_WINDOW), code & FAULT_WRITE ? PMAP_WRITE : PMAP_READ);
 	if (within(at, MON_HEAP, MON_HEAP_SIZE) || within(at, MON_STACK_TOP - MON_STACK_SIZE, MON_STACK_SIZE))
 		return vm_map_private(vm, align_down(at, PAGE_SIZE), PT_READ | PT_WRITE | PT_USER, &f);
+	if (within(at, MON_DISK, align_up(vm->definition->disk.bytes, PAGE_SIZE)))
+		return vm_map_private(vm, align_down(at, PAGE_SIZE), PT_READ | PT_WRITE | PT_USER, &f);
 	if (within(at, MON_MODULES, MON_WINDOW - MON_MODULES))
 		return map_module(vm, at);
 	return BAD_ADDRESS;
@@ -174,8 +181,11 @@ static bool handle_exception(struct cpu *c, struct vm *vm, u32 vector)
 {
 	struct monitor *m = &vm->monitor;
 	if (vector == VECTOR_PF) {
+		u64 changes = __atomic_load_n(&mm.alloc.changes, __ATOMIC_SEQ_CST);
 		status r = resolve_fault(vm, c->user_fault_address, c->user_fault_code);
-		if (r == OK || r == AGAIN || r == WAIT || r == IN_USE)
+		if (r == NO_MEMORY)
+			vm_starve(vm, changes);
+		if (r == OK || r == AGAIN || r == WAIT || r == IN_USE || r == NO_MEMORY)
 			return true;
 		vm_end(vm, "killed: its monitor touched %lx at %lx (%s)", c->user_fault_address, m->regs.rip, status_name(r));
 		return false;
@@ -184,25 +194,76 @@ static bool handle_exception(struct cpu *c, struct vm *vm, u32 vector)
 	return false;
 }
 
-enum turn monitor_turn(struct cpu *c, struct vm *vm)
+/* ---- its budget ---- */
+
+/* It is too long in one entry. A processor is asked for a look from time to time while the monitor computes: `watch`. */
+static bool over_budget(struct cpu *c, struct monitor *m)
+{
+	u64 now = sched_ticks(c);
+	if (!m->budget_end)
+		m->budget_end = now + host_tsc_khz * (m->loading ? BUDGET_LOADING_MS : BUDGET_MS);
+	return now > m->budget_end;
+}
+
+static void watch(struct monitor *m)
+{
+	if (m->watch.deadline == TIMER_NEVER)
+		timer_set(&m->watch, tsc_now() + host_tsc_khz * WATCH_MS);
+}
+
+static void watch_fired(struct hv_timer *t)
+{
+	struct monitor *m = container_of(t, struct monitor, watch);
+	if (!m->waiting)
+		sched_wake(&m->entity);
+}
+
+static void timer_fired(struct hv_timer *t)
+{
+	monitor_post(container_of(t, struct vm, monitor.timer), MON_ENTRY_TIMER);
+}
+
+void monitor_begin(struct vm *vm)
 {
 	struct monitor *m = &vm->monitor;
-	if (m->waiting && !monitor_take(vm))
+	__builtin_memset((u8 *)m + sizeof m->entity, 0, sizeof *m - sizeof m->entity); /* the scheduler may know the entity */
+	m->loading = true;
+	timer_init(&m->timer, timer_fired);
+	timer_init(&m->watch, watch_fired);
+}
+
+/* ---- its turns ---- */
+
+/* What ended a stretch of ring 3. false: the turn is over. */
+static bool after(struct cpu *c, struct vm *vm, u32 why)
+{
+	if (why == USER_SYSCALL)
+		return monitor_call(vm);
+	if (why != USER_INTERRUPT)
+		return handle_exception(c, vm, why);
+	watch(&vm->monitor);
+	if (!over_budget(c, &vm->monitor))
+		return true;
+	vm_end(vm, "killed: its monitor computed for %u ms without an answer", vm->monitor.loading ? BUDGET_LOADING_MS : BUDGET_MS);
+	return false;
+}
+
+enum turn monitor_turn(struct cpu *c, struct entity *e)
+{
+	struct vm *vm = e->vm;
+	struct monitor *m = &vm->monitor;
+	if (vm->replay)
+		operator_replay(vm);
+	if (!vm->go || (m->waiting && !monitor_take(vm)))
 		return TURN_SLEEP;
 	if (m->waiting)
 		m->regs.rax = m->comm->entry.kind;
 	m->waiting = false;
+	watch(m);
 	for (;;) {
 		if (c->events && sched_events(c))
 			return TURN_YIELD;
-		if (vm->state != VM_RUNNING)
+		if (!vm->go || !after(c, vm, user_run(&m->regs)))
 			return TURN_SLEEP;
-		u32 why = user_run(&m->regs);
-		if (why == USER_SYSCALL) {
-			if (!monitor_call(vm))
-				return TURN_SLEEP;
-		} else if (why != USER_INTERRUPT && !handle_exception(c, vm, why)) {
-			return TURN_SLEEP;
-		}
 	}
 }

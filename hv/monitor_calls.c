@@ -13,9 +13,10 @@
 #define GVA_BYTES_MAX 256u
 /* Scrubbing two blocks takes 128 tries; beyond that another vCPU keeps changing the tables under the walk. */
 #define GVA_TRIES_MAX 4096u
+#define SYSCALL_BYTES 2u
 #define LOG_BYTES_MAX 200u
 #define LOG_LINES_PER_SECOND 50u
-#define RELEASE_BUDGET 512u
+#define RELEASE_BUDGET 128u
 
 static u64 broken(struct vm *vm, const char *what)
 {
@@ -174,6 +175,10 @@ static u64 copy_gva(struct vm *vm, const u64 a[], bool write)
 		interrupts_take(); /* nothing is held between two tries */
 		r = gva_copy(v, gva(a[1]), bytes, (u32)a[2], access, &fault, &device);
 	}
+	if (r == NO_MEMORY) {
+		vm->monitor.again = true;
+		return 0;
+	}
 	if (r == AGAIN) {
 		vm_kill(v, "its page tables for %lx never stay as they are", a[1]);
 		return MON_ACCESS_ENDED;
@@ -256,7 +261,7 @@ static u64 call_console_write(struct vm *vm, const u64 a[])
 	struct mon_comm *comm = vm->monitor.comm;
 	if (a[0] > sizeof comm->buffer)
 		return broken(vm, "a console write of that length");
-	console_write(comm->buffer, (u32)a[0]);
+	operator_output(vm, comm->buffer, (u32)a[0]);
 	return 0;
 }
 
@@ -280,17 +285,20 @@ static u64 call_log(struct vm *vm, const u64 a[])
 	}
 	text[length] = 0;
 	if (may_log(&vm->monitor))
-		log_line("%s: %s", vm->name, text);
+		log_line("%s: %s", vm->definition->name, text);
 	return 0;
 }
 
 /* ---- the boot modules' end ---- */
 
-static void release_modules(struct vm *vm)
+/* All but a disk's image leaves the window; the frames stay as long as a definition needs them. */
+void monitor_release_modules(struct vm *vm)
 {
 	u64 at = MON_MODULES, end = at;
-	for (u32 i = 0; i < vm->boot->module_count; i++)
-		end += align_up((vm->boot->module[i].first.v & PAGE_MASK) + vm->boot->module[i].bytes, PAGE_SIZE);
+	for (u32 i = 0; i <= vm->definition->modules.count; i++) {
+		const struct boot_module *b = module_of(vm, i);
+		end += align_up((b->first.v & PAGE_MASK) + b->bytes, PAGE_SIZE);
+	}
 	while (at < end) {
 		SETTLEMENT(s, &mm.settler);
 		u64 done = 0;
@@ -300,27 +308,20 @@ static void release_modules(struct vm *vm)
 		settle(&s);
 		CHECK(r == OK || r == AGAIN);
 		at = r == OK ? end : at + done;
-	}
-	monitor_free_modules(vm);
-}
-
-void monitor_free_modules(struct vm *vm)
-{
-	for (u32 i = 0; i < vm->boot->module_count; i++) {
-		SETTLEMENT(s, &mm.settler);
-		const struct boot_module *b = &vm->boot->module[i];
-		u64 first = b->first.v >> PAGE_SHIFT, last = (b->first.v + b->bytes - 1) >> PAGE_SHIFT;
-		if (b->bytes)
-			settle_add_frames(&s, hfn(first), (u32)(last - first + 1));
-		settle(&s);
+		interrupts_take();
 	}
 }
 
 static u64 call_modules_done(struct vm *vm, const u64 a[])
 {
+	const struct machine_definition *d = vm->definition;
 	(void)a;
-	if (__atomic_exchange_n(&vm->modules_left, 0, __ATOMIC_SEQ_CST))
-		release_modules(vm);
+	if (!vm->monitor.loading)
+		return 0;
+	vm->monitor.loading = false;
+	monitor_release_modules(vm);
+	if (d->reset == RESET_END && d->start == START_YES)
+		modules_drop(vm, USE_IMAGES);
 	return 0;
 }
 
@@ -330,7 +331,7 @@ static u64 call_end(struct vm *vm, const u64 a[])
 {
 	switch (a[0]) {
 	case MON_END_POWER_OFF: vm_end(vm, "power-off"); break;
-	case MON_END_RESET: vm_end(vm, "reset"); break;
+	case MON_END_RESET: vm_end_reset(vm, "reset"); break;
 	case MON_END_TEST: vm_end(vm, "test %u", (u8)a[1]); break;
 	case MON_END_FAILED: vm_end(vm, "failed"); break;
 	default: return broken(vm, "an ending that is none");
@@ -358,6 +359,7 @@ bool monitor_call(struct vm *vm)
 	struct monitor *m = &vm->monitor;
 	struct user_regs *r = &m->regs;
 	if (r->rax == MON_NEXT) {
+		m->budget_end = 0;
 		m->waiting = !monitor_take(vm);
 		r->rax = m->waiting ? 0 : m->comm->entry.kind;
 		return !m->waiting;
@@ -367,6 +369,11 @@ bool monitor_call(struct vm *vm)
 		return true;
 	}
 	const u64 arguments[] = { r->rdi, r->rsi, r->rdx, r->r10, r->r8 };
-	r->rax = calls[r->rax](vm, arguments);
+	u64 answer = calls[r->rax](vm, arguments);
+	if (m->again)
+		r->rip -= SYSCALL_BYTES; /* the host's memory is full: the VM is paused, then it asks once more */
+	else
+		r->rax = answer;
+	m->again = false;
 	return true;
 }

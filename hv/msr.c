@@ -301,7 +301,7 @@ static void log_unknown(struct vcpu *v, u32 msr, bool write)
 	if (*seen == (u16)(hash | 1))
 		return;
 	*seen = (u16)(hash | 1);
-	log_line("%s: unknown MSR %x %s at %lx: #GP", v->entity.vm->name, msr, write ? "written" : "read", v->g->rip);
+	log_line("%s: unknown MSR %x %s at %lx: #GP", v->entity.vm->definition->name, msr, write ? "written" : "read", v->g->rip);
 }
 
 static status access_msr(struct vcpu *v, u32 msr, bool write, u64 *value)

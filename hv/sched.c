@@ -1,8 +1,11 @@
 /*
- * sched: which vCPU or monitor runs where. docs/scheduling.md has the rules.
+ * sched: which vCPU, monitor or keeper runs where. docs/scheduling.md has the rules.
  *
- * One queue, first in first out, one lock. An entity that is woken while it runs runs again instead of sleeping, so no wake is lost. The
- * registers of the last vCPU stay in a processor until it turns to another vCPU, another VM, or idles; until then that vCPU runs nowhere else.
+ * Processors are shared among *shares*: each VM is one, the hypervisor's own work another. A share has a queue of what is ready, and a
+ * virtual time: the ticks that it has used, scaled by its weight. The least virtual time runs next, for a slice of 2 ms at most. One lock.
+ *
+ * An entity that is woken while it runs runs again instead of sleeping, so no wake is lost. The registers of the last vCPU stay in a
+ * processor until it turns to another vCPU, another VM, or idles; until then that vCPU runs nowhere else.
  */
 #include "core/lock.h"
 #include "hv/hv.h"
@@ -11,18 +14,29 @@
 #include "x86/cpu/log.h"
 #include "x86/mm/mm.h"
 
-#define SLICE_MS 2u
+#define SLICE_US 2000u
+/* How much further ahead a share must be before one that has just become ready takes its processor; and how much of what it did not use
+ * a share that slept may keep. */
+#define MARGIN_US 500u
+#define CREDIT_US 1000u
+#define NOWHERE MAX_CPUS
 
 static struct sched_cpu {
 	struct cpu *cpu;
-	struct vcpu *loaded;   /* whose registers are in this processor */
+	struct vcpu *loaded;     /* whose registers are in this processor; this and the rest under the lock */
+	struct entity *current;
+	u64 charged;             /* until when `current` has paid */
+	struct share *favoured;  /* whose slice it is */
+	u64 slice_end;
 	struct hv_timer slice;
 	_Atomic bool idle;
 } per_cpu[MAX_CPUS];
 
-static struct lock lock; /* the queue and the states of all entities */
-static struct entity *queue_first, **queue_last = &queue_first;
+static struct lock lock; /* the queues and the states of all entities */
+static struct share *active[VMS_MAX + 1];
+static u32 active_count;
 static _Atomic u32 queued;
+static u64 slice_ticks, margin_ticks, credit_ticks;
 
 /* Asks a processor to return to the scheduler. */
 static void ask(u32 cpu)
@@ -34,77 +48,191 @@ static void ask(u32 cpu)
 
 static void slice_fired(struct hv_timer *t)
 {
-	(void)t;
-	if (queued)
+	struct sched_cpu *s = container_of(t, struct sched_cpu, slice);
+	if (!queued)
+		return;
+	if (tsc_now() >= s->slice_end)
 		ask(this_cpu()->id);
+	else
+		timer_set(t, s->slice_end); /* another share's slice has begun since */
 }
 
 void sched_init(void)
 {
+	slice_ticks = host_tsc_khz * SLICE_US / 1000;
+	margin_ticks = host_tsc_khz * MARGIN_US / 1000;
+	credit_ticks = host_tsc_khz * CREDIT_US / 1000;
 	for (u32 i = 0; i < MAX_CPUS; i++) {
 		per_cpu[i].cpu = &cpus[i];
 		timer_init(&per_cpu[i].slice, slice_fired);
 	}
 }
 
-/* ---- the queue, lock held ---- */
-
-static void enqueue(struct entity *e)
+void share_init(struct share *s, u64 weight)
 {
+	*s = (struct share){ .scale = SHARE_SCALE * MACHINE_WEIGHT / weight };
+	s->last = &s->first;
+}
+
+void entity_init(struct entity *e, enum entity_kind kind, struct vm *vm, struct share *share)
+{
+	*e = (struct entity){ .kind = kind, .vm = vm, .share = share };
+}
+
+/* ---- virtual time, lock held ---- */
+
+static void charge(struct sched_cpu *s, u64 now)
+{
+	struct entity *e = s->current;
+	if (!e)
+		return;
+	u64 ticks = now - s->charged;
+	s->charged = now;
+	e->ticks += ticks;
+	e->share->busy += ticks;
+	e->share->vtime += ticks * e->share->scale / SHARE_SCALE;
+}
+
+/* A share that has slept does not come back with all that it did not use meanwhile. */
+static void activate(struct share *share, u64 now)
+{
+	u64 floor = ~0ull;
+	for (u32 i = 0; i < cpu_total; i++)
+		charge(&per_cpu[i], now);
+	for (u32 i = 0; i < active_count; i++)
+		if (active[i]->vtime < floor)
+			floor = active[i]->vtime;
+	if (active_count && share->vtime + credit_ticks < floor)
+		share->vtime = floor - credit_ticks;
+	active[active_count++] = share;
+	share->active = true;
+}
+
+static void deactivate(struct share *share)
+{
+	u32 i = 0;
+	while (active[i] != share)
+		i++;
+	active[i] = active[--active_count];
+	share->active = false;
+}
+
+/* ---- the queues, lock held ---- */
+
+/* A monitor goes before its VM's vCPUs: they wait for it. */
+static void enqueue(struct entity *e, u64 now)
+{
+	struct share *share = e->share;
+	bool first = e->kind == ENTITY_MONITOR;
+	if (!share->active)
+		activate(share, now);
 	e->state = ENTITY_QUEUED;
-	e->next = NULL;
-	*queue_last = e;
-	queue_last = &e->next;
+	e->queued_at = now;
+	e->next = first ? share->first : NULL;
+	if (!share->first || !first)
+		*share->last = e, share->last = &e->next;
+	else
+		share->first = e;
 	queued++;
 }
 
-/* The processor that holds the entity's registers, or MAX_CPUS. */
+/* The processor that holds the entity's registers, or NOWHERE. */
 static u32 bound_to(const struct entity *e)
 {
 	if (e->kind == ENTITY_VCPU)
 		for (u32 i = 0; i < cpu_total; i++)
 			if (per_cpu[i].loaded && &per_cpu[i].loaded->entity == e)
 				return i;
-	return MAX_CPUS;
+	return NOWHERE;
 }
 
-static struct entity *dequeue(u32 cpu)
+/* Where the first entity that may run here hangs; NULL: none. */
+static struct entity **runnable(struct share *share, u32 cpu)
 {
-	for (struct entity **at = &queue_first; *at; at = &(*at)->next) {
-		struct entity *e = *at;
-		u32 bound = bound_to(e);
-		if (bound != MAX_CPUS && bound != cpu)
-			continue;
-		*at = e->next;
-		if (queue_last == &e->next)
-			queue_last = at;
-		queued--;
-		e->state = ENTITY_RUNNING;
-		e->cpu = cpu;
-		e->turns++;
-		return e;
+	for (struct entity **at = &share->first; *at; at = &(*at)->next) {
+		u32 bound = bound_to(*at);
+		if (bound == NOWHERE || bound == cpu)
+			return at;
 	}
 	return NULL;
 }
 
+/* The share that has used least; but one keeps its slice as long as it is not far ahead. */
+static struct entity **choose(struct sched_cpu *s, u64 now)
+{
+	struct share *best = NULL;
+	struct entity **at = NULL, **candidate;
+	u32 cpu = s->cpu->id;
+	for (u32 i = 0; i < active_count; i++)
+		if ((!best || active[i]->vtime < best->vtime) && (candidate = runnable(active[i], cpu))) {
+			best = active[i];
+			at = candidate;
+		}
+	if (!best || best == s->favoured)
+		return at;
+	if (s->favoured && now < s->slice_end && s->favoured->vtime < best->vtime + margin_ticks &&
+	    (candidate = runnable(s->favoured, cpu)))
+		return candidate;
+	s->favoured = best;
+	s->slice_end = 0;
+	return at;
+}
+
+static struct entity *dequeue(struct sched_cpu *s, u64 now)
+{
+	struct entity **at = choose(s, now);
+	if (!at)
+		return NULL;
+	struct entity *e = *at;
+	*at = e->next;
+	if (e->share->last == &e->next)
+		e->share->last = at;
+	queued--;
+	e->share->running++;
+	e->state = ENTITY_RUNNING;
+	e->cpu = s->cpu->id;
+	e->turns++;
+	e->waited += now - e->queued_at;
+	s->current = e;
+	s->charged = now;
+	if (now >= s->slice_end)
+		s->slice_end = now + slice_ticks;
+	return e;
+}
+
 /* ---- waking ---- */
 
-static void ask_processor(struct entity *e)
+/* Where no processor is idle: the one whose share has used most, if it is far ahead or does not know yet that others wait. */
+static u32 processor_to_take(const struct entity *e)
 {
-	u32 bound = bound_to(e);
-	for (u32 i = 0; i < cpu_total && bound == MAX_CPUS; i++)
+	u32 most = NOWHERE;
+	for (u32 i = 0; i < cpu_total; i++)
+		if (per_cpu[i].current && (most == NOWHERE || per_cpu[i].current->share->vtime > per_cpu[most].current->share->vtime))
+			most = i;
+	if (most == NOWHERE)
+		return e->cpu;
+	if (per_cpu[most].current->share->vtime > e->share->vtime + margin_ticks || per_cpu[most].slice.deadline == TIMER_NEVER)
+		return most;
+	return NOWHERE;
+}
+
+static void ask_processor(const struct entity *e)
+{
+	u32 cpu = bound_to(e);
+	for (u32 i = 0; i < cpu_total && cpu == NOWHERE; i++)
 		if (per_cpu[i].idle)
-			bound = i;
-	if (bound == MAX_CPUS)
-		bound = e->cpu;
-	ask(bound);
+			cpu = i;
+	if (cpu == NOWHERE)
+		cpu = processor_to_take(e);
+	if (cpu != NOWHERE)
+		ask(cpu);
 }
 
 static void wake(struct entity *e, bool here)
 {
 	lock_take(&lock);
 	if (e->state == ENTITY_SLEEPING) {
-		enqueue(e);
+		enqueue(e, tsc_now());
 		if (!here)
 			ask_processor(e);
 	} else if (e->state == ENTITY_RUNNING) {
@@ -125,19 +253,47 @@ void sched_wake_here(struct entity *e)
 	wake(e, true);
 }
 
+void sched_yield_to(struct entity *e)
+{
+	lock_take(&lock);
+	struct share *share = e->share;
+	struct entity **at = &share->first;
+	while (*at && *at != e)
+		at = &(*at)->next;
+	if (*at && at != &share->first) {
+		*at = e->next;
+		if (share->last == &e->next)
+			share->last = at;
+		e->next = share->first;
+		share->first = e;
+	}
+	lock_give(&lock);
+}
+
+u64 sched_ticks(const struct cpu *c)
+{
+	const struct sched_cpu *s = &per_cpu[c->id];
+	return s->current->ticks + (tsc_now() - s->charged);
+}
+
 /* ---- one processor ---- */
+
+static void read_console(void)
+{
+	u8 bytes[MON_CONSOLE_BYTES];
+	for (u32 count; (count = console_read(bytes, sizeof bytes)) != 0;)
+		operator_input(bytes, count);
+}
 
 bool sched_events(struct cpu *c)
 {
 	u32 events = __atomic_exchange_n(&c->events, 0, __ATOMIC_SEQ_CST);
 	if (events & CPU_TIMER)
 		timers_run(c);
-	if (events & CPU_CONSOLE) {
-		u8 bytes[MON_CONSOLE_BYTES];
-		for (u32 count; (count = console_read(bytes, sizeof bytes)) != 0;)
-			if (vms[0].state == VM_RUNNING)
-				monitor_post_console(&vms[0], bytes, count);
-	}
+	if (events & CPU_CONSOLE)
+		read_console();
+	if (events & CPU_STARVED && c->space)
+		vm_starve(container_of(c->space, struct vm, space), c->starved_at);
 	return (events | c->events) & CPU_RESCHED;
 }
 
@@ -152,14 +308,15 @@ void sched_unload(struct cpu *c)
 	lock_give(&lock);
 }
 
-/* Gives the processor to `e`'s VM, and to its vCPU. */
+/* Gives the processor to `e`'s VM, and to its vCPU; or to the hypervisor, in the neutral space. */
 static void take_over(struct sched_cpu *s, struct entity *e)
 {
 	struct cpu *c = s->cpu;
 	struct vcpu *v = e->kind == ENTITY_VCPU ? vcpu_of(e) : NULL;
-	if (s->loaded && (s->loaded->entity.vm != e->vm || (v && s->loaded != v)))
+	bool neutral = e->kind != ENTITY_VCPU && e->kind != ENTITY_MONITOR;
+	if (s->loaded && (neutral || s->loaded->entity.vm != e->vm || (v && s->loaded != v)))
 		sched_unload(c);
-	space_link(c, &e->vm->space);
+	space_link(c, neutral ? NULL : &e->vm->space);
 	if (!v)
 		return;
 	if (s->loaded != v) {
@@ -175,30 +332,45 @@ static void take_over(struct sched_cpu *s, struct entity *e)
 static void begin_slice(struct sched_cpu *s)
 {
 	if (queued && s->slice.deadline == TIMER_NEVER)
-		timer_set(&s->slice, tsc_now() + SLICE_MS * host_tsc_khz);
+		timer_set(&s->slice, s->slice_end);
 }
 
-static void end_turn(struct entity *e, enum turn turn)
+static void end_turn(struct sched_cpu *s, struct entity *e, enum turn turn)
 {
+	u64 now = tsc_now();
 	lock_take(&lock);
+	charge(s, now);
+	s->current = NULL;
+	e->share->running--;
 	if (turn == TURN_YIELD || e->again)
-		enqueue(e);
+		enqueue(e, now);
 	else
 		e->state = ENTITY_SLEEPING;
 	e->again = false;
+	if (!e->share->running && !e->share->first)
+		deactivate(e->share);
 	lock_give(&lock);
+}
+
+static enum turn (*const turns[ENTITY_KINDS])(struct cpu *c, struct entity *e) = {
+	[ENTITY_VCPU] = vcpu_turn, [ENTITY_MONITOR] = monitor_turn, [ENTITY_KEEPER] = keeper_turn, [ENTITY_OPERATOR] = operator_turn,
+};
+
+/* A VM's space is there only while it runs; its keeper and the operator need none. */
+static bool has_place(const struct entity *e)
+{
+	return e->kind == ENTITY_KEEPER || e->kind == ENTITY_OPERATOR || e->vm->state == VM_RUNNING;
 }
 
 static void run_entity(struct sched_cpu *s, struct entity *e)
 {
-	struct cpu *c = s->cpu;
+	enum turn turn = TURN_SLEEP;
 	begin_slice(s);
-	if (e->vm->state == VM_RUNNING) {
+	if (has_place(e)) {
 		take_over(s, e);
-		end_turn(e, e->kind == ENTITY_VCPU ? vcpu_turn(c, vcpu_of(e)) : monitor_turn(c, e->vm));
-	} else {
-		end_turn(e, TURN_SLEEP);
+		turn = turns[e->kind](s->cpu, e);
 	}
+	end_turn(s, e, turn);
 }
 
 /* One processor at a time, and none before the first VM is there: they would only queue for the allocator. */
@@ -206,7 +378,7 @@ static bool scrub_idly(void)
 {
 	static u32 busy;
 	bool more = false;
-	if (vms[0].state == VM_NONE || __atomic_exchange_n(&busy, 1, __ATOMIC_ACQUIRE))
+	if (!vm_count || __atomic_exchange_n(&busy, 1, __ATOMIC_ACQUIRE))
 		return false;
 	more = alloc_scrub_slice(&mm.alloc);
 	__atomic_store_n(&busy, 0, __ATOMIC_RELEASE);
@@ -219,7 +391,7 @@ static void idle(struct sched_cpu *s)
 	struct cpu *c = s->cpu;
 	sched_unload(c);
 	space_link(c, NULL);
-	if (vms_reap(c) || scrub_idly()) {
+	if (scrub_idly()) {
 		interrupts_take();
 		return;
 	}
@@ -237,7 +409,7 @@ _Noreturn void sched_loop(void)
 		if (s->cpu->events)
 			(void)sched_events(s->cpu);
 		lock_take(&lock);
-		struct entity *e = dequeue(s->cpu->id);
+		struct entity *e = dequeue(s, tsc_now());
 		lock_give(&lock);
 		if (e)
 			run_entity(s, e);

@@ -45,7 +45,12 @@ static bool may_run(struct vcpu *v)
 {
 	u32 requests = v->requests;
 	/* What the monitor holds stays as it is until it has answered. */
-	if (FREQUENT(requests != 0, 0) && !(v->blocked & BLOCK_MONITOR)) {
+	if (FREQUENT(requests & REQUEST_WALK, 0)) {
+		__atomic_fetch_and(&v->requests, ~(u32)REQUEST_WALK, __ATOMIC_SEQ_CST);
+		operator_walk(v); /* it only looks: whoever holds the vCPU */
+		requests = v->requests;
+	}
+	if (FREQUENT(requests != 0, 0) && !(v->blocked & BLOCK_MONITOR) && v->entity.vm->go) {
 		requests = __atomic_exchange_n(&v->requests, 0, __ATOMIC_SEQ_CST);
 		interrupts_requests(v, requests);
 	}
@@ -81,13 +86,14 @@ static enum exit_kind enter(struct cpu *c, struct vcpu *v)
 	return kind;
 }
 
-enum turn vcpu_turn(struct cpu *c, struct vcpu *v)
+enum turn vcpu_turn(struct cpu *c, struct entity *e)
 {
-	struct vm *vm = v->entity.vm;
+	struct vcpu *v = vcpu_of(e);
+	struct vm *vm = e->vm;
 	for (;;) {
 		if (FREQUENT(c->events != 0, 0) && sched_events(c))
 			return TURN_YIELD;
-		if (FREQUENT(vm->state != VM_RUNNING, 0) || !may_run(v))
+		if (!may_run(v) || FREQUENT(!vm->go, 0))
 			return TURN_SLEEP;
 		v->g->want.interrupt = false;
 		if (FREQUENT(!interrupts_quiet(v, vm), 0))

@@ -48,6 +48,7 @@ static status map_private_locked(struct vm *vm, u64 at, enum pt_rights rights, h
 		return r;
 	}
 	vm->private_list->frame[vm->private_list->count++] = *out;
+	vm->private_frames++;
 	return OK;
 }
 
@@ -67,6 +68,7 @@ bool vm_release_private(struct vm *vm, u32 budget, struct settlement *s)
 			return false;
 		if (l->count) {
 			settle_add_frames(s, l->frame[--l->count], 1);
+			vm->private_frames--;
 		} else {
 			vm->private_list = l->next;
 			pool_give(&mm.pool, hpa_frame(pool_hpa(&mm.pool, l)));
@@ -131,7 +133,7 @@ static status make_private_half(struct vm *vm, struct vcpu *v)
 static status make_vcpu(struct vm *vm, u32 id)
 {
 	struct vcpu *v = &vm->vcpu[id];
-	v->entity = (struct entity){ .kind = ENTITY_VCPU, .vm = vm };
+	__builtin_memset((u8 *)v + sizeof v->entity, 0, sizeof *v - sizeof v->entity); /* the scheduler may know the entity */
 	v->id = id;
 	v->blocked = id ? BLOCK_START | BLOCK_SIPI : BLOCK_START;
 	status r = make_private_half(vm, v);
@@ -170,55 +172,83 @@ static void make_cpuid(struct vm *vm)
 
 /* ---- the whole ---- */
 
-static const char *judge(const struct vm_config *config, const struct boot_info *boot)
+const char *vm_judge(const struct machine_definition *d)
 {
 	static char text[160];
-	u64 frames = config->memory >> PAGE_SHIFT, free = mm.alloc.free_frames;
-	if (boot->module_count == 0)
-		return "no kernel was given: the first boot module is the guest's kernel (./run guest FILE)";
-	if (boot->module_count > MON_MAX_MODULES)
-		return "there are more than 8 boot modules";
-	if (config->vcpus == 0 || config->vcpus > VM_MAX_VCPUS)
-		return "vcpus= must be from 1 to 8";
-	if (config->memory < VM_MEMORY_LEAST || config->memory & PAGE_MASK) {
-		format_text(text, sizeof text, "mem=%lu is not a memory size: at least 1M, in whole pages", config->memory);
-		return text;
-	}
-	if (frames + HOST_RESERVE_FRAMES > free) {
+	u64 frames = d->memory >> PAGE_SHIFT, most = mm.alloc.free_frames;
+	if (d->memory & PAGE_MASK)
+		format_text(text, sizeof text, "mem=%lu is not a memory size: at least 1M, in whole pages", d->memory);
+	else if (d->vcpus > VM_MAX_VCPUS)
+		format_text(text, sizeof text, "vcpus= must be from 1 to %u", VM_MAX_VCPUS);
+	else if (frames + HOST_RESERVE_FRAMES > most)
 		format_text(text, sizeof text, "mem=%luM is more than this host can give: %luM are free, %luM are missing",
-			    config->memory >> 20, free >> (20 - PAGE_SHIFT), (frames + HOST_RESERVE_FRAMES - free) >> (20 - PAGE_SHIFT));
-		return text;
-	}
-	return NULL;
+			    d->memory >> 20, most >> (20 - PAGE_SHIFT), (frames + HOST_RESERVE_FRAMES - most) >> (20 - PAGE_SHIFT));
+	else
+		return NULL;
+	return text;
 }
 
-const char *vm_create(struct vm *vm, owner_t owner, const struct vm_config *config, const struct boot_info *boot)
+void vm_define(struct vm *vm, const struct machine_definition *definition, owner_t owner)
 {
-	const char *why = judge(config, boot);
-	if (why)
-		return why;
-	format_text(vm->name, sizeof vm->name, "%s", config->name);
+	vm->definition = definition;
 	vm->owner = owner;
-	vm->memory = config->memory;
-	vm->vcpus = config->vcpus;
-	vm->boot = boot;
-	vm->modules_left = 1;
+	share_init(&vm->share, definition->weight);
+	entity_init(&vm->keeper, ENTITY_KEEPER, vm, &vm->share);
+	entity_init(&vm->monitor.entity, ENTITY_MONITOR, vm, &vm->share);
+	for (u32 i = 0; i < VM_MAX_VCPUS; i++)
+		entity_init(&vm->vcpu[i].entity, ENTITY_VCPU, vm, &vm->share);
+	modules_hold(vm);
+}
+
+/* Nothing of a former instance is left but these numbers. */
+static void begin(struct vm *vm)
+{
+	vm->paused = vm->end_claimed = 0;
+	vm->restart = vm->replay = false;
+	vm->reaping = REAP_REST;
+	vm->memory = vm->definition->memory;
+	vm->vcpus = (u32)vm->definition->vcpus;
+	vm->private_list = NULL;
+	vm->private_frames = 0;
+	vm->pmap.tree.root = vm->nested.table.root = vm->space.window.table.root = HFN_NONE;
 	vm->started = tsc_now();
 	vm->tsc_offset = 0 - vm->started;
+	__builtin_memset(vm->unknown_msrs, 0, sizeof vm->unknown_msrs);
+	monitor_begin(vm);
+}
+
+static status make_console(struct vm *vm)
+{
+	hfn_t f;
+	status r = OK;
+	for (u32 i = 0; i < CONSOLE_PAGES && r == OK; i++)
+		r = vm_map_private(vm, PRIVATE_CONSOLE + i * PAGE_SIZE, PT_READ | PT_WRITE, &f);
+	vm->scrollback = (u8 *)PRIVATE_CONSOLE;
+	return r;
+}
+
+/* With the VM's space linked in. Interrupts are let in between two steps: the whole is longer than may be. */
+static const char *make_inside(struct vm *vm)
+{
+	for (u32 i = 0; i < vm->vcpus; i++) {
+		if (make_vcpu(vm, i) != OK)
+			return "there is no memory for its processors";
+		interrupts_take();
+	}
+	if (make_console(vm) != OK)
+		return "there is no memory for its console";
+	make_cpuid(vm);
+	interrupts_take();
+	return monitor_load(vm);
+}
+
+const char *vm_make(struct vm *vm)
+{
+	begin(vm);
 	if (make_views(vm) != OK)
 		return "there is no memory for its tables";
 	space_link(this_cpu(), &vm->space);
-	for (u32 i = 0; i < vm->vcpus; i++)
-		if (make_vcpu(vm, i) != OK)
-			return "there is no memory for its processors";
-	make_cpuid(vm);
-	why = monitor_load(vm, config);
+	const char *why = make_inside(vm);
 	space_link(this_cpu(), NULL);
 	return why;
-}
-
-void vm_start(struct vm *vm)
-{
-	vm->state = VM_RUNNING;
-	monitor_post(vm, MON_ENTRY_START);
 }

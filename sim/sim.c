@@ -283,7 +283,7 @@ void sim_audit(struct sim *s)
 	for (u32 i = 0; i < SIM_VMS; i++)
 		if (s->vm[i].alive)
 			vms[n++] = (struct audit_vm){ &s->vm[i].pmap, { &s->vm[i].nested, &s->vm[i].window }, 2 };
-	struct audit_host host = { &s->alloc, &s->pool, vms, n, s->seen, true };
+	struct audit_host host = { .alloc = &s->alloc, .pool = &s->pool, .vm = vms, .vm_count = n, .seen = s->seen, .quiet = true };
 	if (audit_all(&host, tell_finding, NULL))
 		sim_fail("the audit has findings");
 }

@@ -78,7 +78,7 @@ static void fuzz_acpi(u8 *bytes, size_t length, const struct reader *reader)
 static void fuzz_options(const u8 *bytes, size_t length)
 {
 	struct options o;
-	char error[OPTIONS_ERROR_BYTES];
+	char error[WORDS_ERROR_BYTES];
 	char *text = malloc(length + 1);
 	if (!text)
 		abort();

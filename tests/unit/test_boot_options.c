@@ -13,7 +13,7 @@
 #include <cmocka.h>
 
 static struct options o;
-static char error[OPTIONS_ERROR_BYTES];
+static char error[WORDS_ERROR_BYTES];
 
 static status parse(const char *text)
 {
@@ -111,7 +111,7 @@ static void names(void **state)
 	good("name=web-1");
 	assert_string_equal(o.name, "web-1");
 	good("name=1234567890123456789012345678901");
-	assert_int_equal(strlen(o.name), OPTION_NAME_BYTES - 1);
+	assert_int_equal(strlen(o.name), WORD_NAME_BYTES - 1);
 	bad("name=12345678901234567890123456789012", "name=", "1 to 31");
 	bad("name=", "name=", "1 to 31");
 	bad("\"name=a b\"", "name=a b", "without blanks");
@@ -177,11 +177,11 @@ static void long_lines(void **state)
 	memset(line, 'a', sizeof(line));
 	line[4096] = 0;
 	bad(line, "aaaa", "too long");
-	memset(line, 'a', 127);
-	line[127] = 0;
+	memset(line, 'a', WORD_MOST - 1);
+	line[WORD_MOST - 1] = 0;
 	bad(line, "aaaa", "no option");
-	line[127] = 'a';
-	line[128] = 0;
+	line[WORD_MOST - 1] = 'a';
+	line[WORD_MOST] = 0;
 	bad(line, "aaaa", "too long");
 }
 

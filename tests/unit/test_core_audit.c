@@ -32,7 +32,7 @@ static struct audit_host host_of(struct sim *s)
 {
 	for (u32 i = 0; i < 2; i++)
 		vms[i] = (struct audit_vm){ &s->vm[i].pmap, { &s->vm[i].nested, &s->vm[i].window }, 2 };
-	return (struct audit_host){ &s->alloc, &s->pool, vms, 2, s->seen, true };
+	return (struct audit_host){ .alloc = &s->alloc, .pool = &s->pool, .vm = vms, .vm_count = 2, .seen = s->seen, .quiet = true };
 }
 
 static u64 audit(struct sim *s)

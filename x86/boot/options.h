@@ -6,6 +6,7 @@
  *   vcpus=1  cpus=N  mark-port=0xNN                                 a number, decimal or 0x
  *   fail-alloc=N                                                    tests: the N-th allocation for the guest fails
  *   name=guest                                                      a word
+ *   operator=auto|no|yes                                            whether the console is the operator's (hv/operator)
  *   hide=nrip,npt,...                                               processor features to do without
  *
  * Words are parted by blanks; "..." keeps blanks together. The last of two equal options wins.
@@ -13,36 +14,32 @@
 #ifndef X86_BOOT_OPTIONS_H
 #define X86_BOOT_OPTIONS_H
 
-#include "core/status.h"
+#include "x86/boot/words.h"
 #include "x86/cpu/cpu.h"
-
-#define OPTION_NAME_BYTES 32u /* of name=, the NUL included; as MON_NAME_MAX */
-#define OPTIONS_ERROR_BYTES 256u
 
 enum option_line { LINE_COM1, LINE_COM2, LINE_NONE };
 enum option_panic { PANIC_HALT, PANIC_EXIT };
+enum option_answer { ANSWER_AUTO, ANSWER_NO, ANSWER_YES };
 
 struct options {
 	u32 console, log;  /* enum option_line */
 	u32 panic;         /* enum option_panic */
+	u32 operator;      /* enum option_answer; auto: if there is a module `vms` */
 	u64 mem;           /* bytes of the guest's memory */
 	u64 scrub;         /* bytes of memory scrubbed at boot */
 	u64 vcpus, cpus;
 	u64 mark_port;     /* 0: none */
 	u64 fail_alloc;    /* 0: none */
 	u64 hide;          /* bit n: feature n of option_feature() */
-	char name[OPTION_NAME_BYTES];
+	char name[WORD_NAME_BYTES];
 };
 
 /* What the machine was started with: filled before ringmur_main. */
 extern struct options options;
 
 void options_defaults(struct options *o);
-/*
- * BAD_VALUE: `error` holds one sentence that names the option and says what would be right; `o` then holds what was understood
- * before it. The text may be of any length.
- */
-must_use status options_parse(struct options *o, const char *text, char error[OPTIONS_ERROR_BYTES]);
+/* As words_parse. */
+must_use status options_parse(struct options *o, const char *text, char error[WORDS_ERROR_BYTES]);
 
 /* The features that hide= knows: name and place of the bool in struct features. NULL after the last. */
 const char *option_feature(u32 index, u32 *offset);

@@ -12,6 +12,7 @@
 #include "core/bits.h"
 #include "x86/asm/insn.h"
 #include "x86/boot/acpi.h"
+#include "x86/boot/machines.h"
 #include "x86/boot/memory_map.h"
 #include "x86/boot/multiboot.h"
 #include "x86/boot/options.h"
@@ -82,11 +83,13 @@ static void processor_init(void)
 /* A sentence: why this cannot be; NULL: fine. */
 static const char *read_loader(u32 magic, u64 information)
 {
-	static char error[OPTIONS_ERROR_BYTES];
+	static char error[WORDS_ERROR_BYTES];
 	const char *why;
 	if (multiboot_parse(magic, information, &reader, &boot, &loader, &why) != OK)
 		return why;
-	return options_parse(&options, boot.cmdline, error) == OK ? NULL : error;
+	if (options_parse(&options, boot.cmdline, error) != OK)
+		return error;
+	return machines_read(&reader, &boot, &options);
 }
 
 static void read_firmware(void)

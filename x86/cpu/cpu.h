@@ -21,7 +21,8 @@ struct user_regs {
 enum user_exit { USER_SYSCALL = 0x100, USER_INTERRUPT = 0x101 }; /* below 0x100: exception vector */
 
 /* What interrupted a processor since it last looked. */
-enum cpu_event { CPU_TIMER = 1, CPU_KICK = 2, CPU_CONSOLE = 4, CPU_RESCHED = 8 /* hv's own */ };
+enum cpu_event { CPU_TIMER = 1, CPU_KICK = 2, CPU_CONSOLE = 4, CPU_RESCHED = 8 /* hv's own */,
+		 CPU_STARVED = 16 /* an access of ring 0 to its VM's memory found no frame */ };
 
 struct cpu {
 	struct cpu *self;    /* gs:0 */
@@ -37,6 +38,7 @@ struct cpu {
 	u64 *top;            /* its own top-level table, and where it lies */
 	hpa_t top_hpa;
 	u64 *slot_table;     /* last-level entries of its slots (mm/slots.h) */
+	u64 starved_at;      /* of CPU_STARVED: what alloc.changes was */
 	struct space *space; /* whose part is linked in (mm/space.h); NULL: neutral */
 	void *sched;         /* hv's per-processor part */
 	struct { u64 vector, code, address; } fixup; /* of the last fault of this processor that asm/access.h caught */

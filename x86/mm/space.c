@@ -103,7 +103,13 @@ static __attribute__((noinline)) status window_fault(enum pmap_access access)
 	u64 at = c->fixup.address - MON_WINDOW;
 	if (!c->space || at >= MON_WINDOW_SIZE)
 		return BAD_ADDRESS;
-	return ptview_resolve(&c->space->window, gpa(at), access);
+	u64 changes = __atomic_load_n(&mm.alloc.changes, __ATOMIC_SEQ_CST);
+	status r = ptview_resolve(&c->space->window, gpa(at), access);
+	if (r == NO_MEMORY) {
+		c->starved_at = changes;
+		__atomic_fetch_or(&c->events, CPU_STARVED, __ATOMIC_SEQ_CST);
+	}
+	return r;
 }
 
 /* Between the window and memory of ours: PMAP_READ fills `here`. */

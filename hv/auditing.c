@@ -1,0 +1,61 @@
+/*
+ * auditing: the auditor (core/audit.h) on the running host. One audit at a time: whoever claims it goes on in slices. A VM is taken apart only
+ * by whoever holds the claim, so that what an audit reads does not go away under it.
+ */
+#include "core/audit.h"
+#include "hv/hv.h"
+#include "x86/cpu/log.h"
+
+#define AUDIT_BUDGET 512u
+
+static const void *claimed_by;
+static struct audit_state audit;
+static struct audit_vm audited[VMS_MAX];
+static struct audit_host host;
+
+bool audit_claim(const void *by)
+{
+	const void *nobody = NULL;
+	return claimed_by == by || __atomic_compare_exchange_n(&claimed_by, &nobody, by, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+}
+
+void audit_unclaim(const void *by)
+{
+	CHECK(claimed_by == by);
+	__atomic_store_n(&claimed_by, NULL, __ATOMIC_SEQ_CST);
+}
+
+static void found(void *context, const char *what, u64 owner, u64 where)
+{
+	(void)context;
+	log_line("audit: %s (owner %lu, frame %lx)", what, owner, where);
+}
+
+void audit_start(struct vm *gone)
+{
+	u32 count = 0, others = 0;
+	for (u32 i = 0; i < vm_count; i++) {
+		struct vm *vm = &vms[i];
+		if (vm == gone)
+			continue;
+		others += vm->state == VM_STARTING || vm->state == VM_ENDING || vm->state == VM_RUNNING;
+		if (vm->state == VM_RUNNING || (vm->state == VM_ENDING && claimed_by == vm))
+			audited[count++] = (struct audit_vm){ .pmap = &vm->pmap, .view = { &vm->nested, &vm->space.window }, .view_count = 2 };
+	}
+	host = (struct audit_host){ .alloc = &mm.alloc, .pool = &mm.pool, .vm = audited, .vm_count = count, .quiet = gone && !others,
+				    .gone = gone ? gone->owner : OWNER_NONE, .boot_frames = modules_frames() };
+	audit_begin(&audit, &host, found, NULL);
+}
+
+bool audit_slice(u64 *findings)
+{
+	if (audit_step(&audit, AUDIT_BUDGET))
+		return true;
+	*findings = audit.findings;
+	return false;
+}
+
+const u64 *audit_kinds(void)
+{
+	return audit.ledger.kind;
+}

@@ -1,0 +1,69 @@
+/*
+ * pause: a VM stands still while any reason holds. Its entities leave at their next look, what wakes them meanwhile is remembered.
+ *
+ * Memory is promised, not given: a fault that finds none changes nothing and pauses its VM for that reason. Whoever gives frames back calls
+ * vms_feed; the fault then happens again. A frame that came between the failed fault and the pause is not missed: the allocator counts.
+ */
+#include "core/bits.h"
+#include "hv/hv.h"
+#include "x86/cpu/log.h"
+
+static void wake_all(struct vm *vm)
+{
+	for (u32 i = 0; i < vm->vcpus; i++)
+		sched_wake(&vm->vcpu[i].entity);
+	sched_wake(&vm->monitor.entity);
+}
+
+static struct lock lock; /* state, paused and go agree */
+
+static void judge(struct vm *vm)
+{
+	__atomic_store_n(&vm->go, vm->state == VM_RUNNING && !vm->paused, __ATOMIC_SEQ_CST);
+}
+
+void vm_become(struct vm *vm, enum vm_state state)
+{
+	lock_take(&lock);
+	__atomic_store_n(&vm->state, state, __ATOMIC_SEQ_CST);
+	judge(vm);
+	lock_give(&lock);
+}
+
+static void change(struct vm *vm, u32 reasons, u32 why)
+{
+	lock_take(&lock);
+	vm->paused = (vm->paused & ~why) | (reasons & why);
+	judge(vm);
+	lock_give(&lock);
+	wake_all(vm); /* to look, or to go on */
+}
+
+void vm_pause(struct vm *vm, enum vm_pause why)
+{
+	change(vm, why, why);
+}
+
+void vm_resume(struct vm *vm, enum vm_pause why)
+{
+	if (vm->paused & why)
+		change(vm, 0, why);
+}
+
+void vm_starve(struct vm *vm, u64 changes)
+{
+	if (vm->paused & PAUSE_MEMORY)
+		return;
+	vm_pause(vm, PAUSE_MEMORY);
+	if (__atomic_load_n(&mm.alloc.changes, __ATOMIC_SEQ_CST) != changes)
+		vm_resume(vm, PAUSE_MEMORY);
+	else
+		operator_note("%s is paused: the host's memory is full; it goes on when another machine gives some back", vm->definition->name);
+}
+
+void vms_feed(void)
+{
+	for (u32 i = 0; i < vm_count; i++)
+		if (vms[i].state == VM_RUNNING)
+			vm_resume(&vms[i], PAUSE_MEMORY);
+}
