@@ -167,8 +167,10 @@ status pmap_release(struct pmap *p, gfn_t first, u64 count, u32 budget, struct s
 
 void pmap_destroy(struct pmap *p)
 {
-	CHECK(p->resident == 0 && p->tree.tables == 1);
 	alloc_cancel(p->alloc, &p->preparing);
+	if (hfn_is_none(p->tree.root))
+		return;
+	CHECK(p->resident == 0 && p->tree.tables == 1);
 	pool_give(p->tree.pool, p->tree.root);
 	p->tree.root = HFN_NONE;
 	p->tree.tables = 0;

@@ -57,8 +57,10 @@ static u64 table_entry(const struct pt *t, hfn_t table) { return t->format->tabl
 
 status pt_init(struct pt *t, const struct pt_format *format, struct pool *pool, owner_t owner)
 {
-	*t = (struct pt){ .format = format, .pool = pool, .owner = owner, .tables = 1 };
-	return pool_take(pool, FRAME_TABLE, owner, &t->root);
+	*t = (struct pt){ .format = format, .pool = pool, .owner = owner, .root = HFN_NONE };
+	status st = pool_take(pool, FRAME_TABLE, owner, &t->root);
+	t->tables = st == OK;
+	return st;
 }
 
 struct pt_slot pt_find(const struct pt *t, u64 address, u8 level)
@@ -246,7 +248,7 @@ status pt_drop(struct pt *t, struct view *v, u64 address, u64 length, u32 budget
 	u64 first = address % whole;
 	CHECK(length <= whole - first);
 	struct drop d = { .t = t, .view = v, .s = s, .at = first, .end = first + length, .budget = budget };
-	status st = drop_in_table(&d, t->root, t->format->levels, 0);
+	status st = hfn_is_none(t->root) ? OK : drop_in_table(&d, t->root, t->format->levels, 0); /* one that could not be made has none */
 	*done = d.at - first;
 	return st;
 }

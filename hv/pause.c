@@ -50,6 +50,15 @@ void vm_resume(struct vm *vm, enum vm_pause why)
 		change(vm, 0, why);
 }
 
+/* Whether anybody is left who could give memory back. */
+static bool may_be_fed(const struct vm *vm)
+{
+	for (u32 i = 0; i < vm_count; i++)
+		if (&vms[i] != vm && vms[i].state != VM_DEFINED && vms[i].state != VM_FORGOTTEN && !(vms[i].paused & PAUSE_MEMORY))
+			return true;
+	return operator_present;
+}
+
 void vm_starve(struct vm *vm, u64 changes)
 {
 	if (vm->paused & PAUSE_MEMORY)
@@ -57,6 +66,8 @@ void vm_starve(struct vm *vm, u64 changes)
 	vm_pause(vm, PAUSE_MEMORY);
 	if (__atomic_load_n(&mm.alloc.changes, __ATOMIC_SEQ_CST) != changes)
 		vm_resume(vm, PAUSE_MEMORY);
+	else if (!may_be_fed(vm))
+		vm_end(vm, "killed: the host has no memory left, and nobody who could give some back");
 	else
 		operator_note("%s is paused: the host's memory is full; it goes on when another machine gives some back", vm->definition->name);
 }

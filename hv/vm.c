@@ -211,6 +211,7 @@ static void begin(struct vm *vm)
 	vm->private_list = NULL;
 	vm->private_frames = 0;
 	vm->pmap.tree.root = vm->nested.table.root = vm->space.window.table.root = HFN_NONE;
+	vm->nested.pmap = vm->space.window.pmap = &vm->pmap; /* an audit may come before they are made */
 	vm->started = tsc_now();
 	vm->tsc_offset = 0 - vm->started;
 	__builtin_memset(vm->unknown_msrs, 0, sizeof vm->unknown_msrs);
