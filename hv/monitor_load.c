@@ -129,7 +129,7 @@ static struct program program_of(const struct vm *vm)
 {
 	u32 module = vm->definition->monitor;
 	if (module == MODULE_NONE)
-		return (struct program){ .image = monitor_elf_start, .bytes = (u64)(monitor_elf_end - monitor_elf_start) };
+		return (struct program){ .image = monitor_elf_start, .bytes = (u64)monitor_elf_end - (u64)monitor_elf_start };
 	return (struct program){ .module = boot_info->module[module].first, .bytes = boot_info->module[module].bytes };
 }
 
