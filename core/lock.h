@@ -9,6 +9,7 @@
 #define CORE_LOCK_H
 
 #include "abi/types.h"
+#include "core/point.h"
 
 struct lock {
 	u32 next, serving; /* by __atomic only */
@@ -17,8 +18,10 @@ struct lock {
 static inline void lock_take(struct lock *l)
 {
 	u32 mine = __atomic_fetch_add(&l->next, 1, __ATOMIC_RELAXED);
-	while (__atomic_load_n(&l->serving, __ATOMIC_ACQUIRE) != mine)
+	while (__atomic_load_n(&l->serving, __ATOMIC_ACQUIRE) != mine) {
 		__builtin_ia32_pause();
+		at_point(POINT_LOCK_WAIT);
+	}
 }
 
 static inline void lock_give(struct lock *l)

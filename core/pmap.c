@@ -63,6 +63,7 @@ static status back_with(struct pmap *p, gfn_t f, u8 level, hfn_t got)
 {
 	u32 n = pt_frames(level);
 	struct frame *frames = frame_of(&p->alloc->frames, got);
+	at_point(POINT_FAULT_BACKED);
 	status st = frames_ref(frames, n);
 	if (st == OK) {
 		st = pt_map(&p->tree, align_down(frame_gpa(f).v, pt_span(level)), got, level, PT_NONE);
@@ -144,6 +145,7 @@ static void release_leaf(struct pt *tree, hfn_t first, u32 n, struct settlement 
 {
 	struct pmap *p = container_of(tree, struct pmap, tree);
 	frames_unref(frame_of(&p->alloc->frames, first), n);
+	at_point(POINT_RELEASED);
 	settle_add_frames(s, first, n);
 	p->resident -= n;
 	p->changes++;

@@ -130,7 +130,9 @@ status pt_reach(struct pt *t, u64 address, u8 level, struct pt_slot *out)
 	do { /* again if a processor sets A or D in a leaf while it is being split */
 		old = load(slot.entry);
 		link = build_chain(t, chain, missing, address, &slot, old);
+		at_point(POINT_SPLIT_BUILT);
 	} while (!publish(slot.entry, old, link));
+	at_point(POINT_SPLIT_LINKED);
 	t->tables += missing;
 	*out = pt_find(t, address, level);
 	return OK;
@@ -165,6 +167,7 @@ struct drop {
 static void drop_leaf(struct drop *d, u64 *entry, u8 level)
 {
 	u64 old = take_out(entry);
+	at_point(POINT_DROP_TAKEN);
 	hfn_t first = pt_entry_frame(d->t->format, old);
 	const struct frame_table *frames = &d->t->pool->alloc->frames;
 	if (d->t->dropped)
@@ -199,6 +202,7 @@ static void owe_table(struct pt *t, struct view *v, hfn_t table, struct settleme
 static void unlink_table(struct drop *d, u64 *entry)
 {
 	hfn_t table = pt_entry_frame(d->t->format, take_out(entry));
+	at_point(POINT_DROP_UNLINKED);
 	owe_table(d->t, d->view, table, d->s);
 }
 
@@ -314,6 +318,7 @@ status pt_destroy(struct pt *t, struct view *v, struct settlement *s)
 	if (!settle_has_room(s, 1))
 		return AGAIN;
 	CHECK(is_empty(t, t->root) && t->tables == 1);
+	at_point(POINT_DESTROY_ROOT);
 	owe_table(t, v, t->root, s);
 	t->root = HFN_NONE;
 	return OK;

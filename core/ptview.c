@@ -54,8 +54,10 @@ status ptview_resolve(struct ptview *v, gpa_t at, enum pmap_access access)
 	lock_take(&v->pmap->lock);
 	struct pmap_backing b;
 	status st = pmap_resolve(v->pmap, gpa_frame(at), access, &b);
+	at_point(POINT_FAULT_RESOLVED);
 	if (st == OK)
 		st = fill(v, at, &b);
+	at_point(POINT_FAULT_FILLED);
 	lock_give(&v->pmap->lock);
 	return st;
 }
@@ -73,6 +75,7 @@ static void weaken(struct ptview *v, const struct pt_slot *slot, struct settleme
 {
 	const struct pt_format *f = v->table.format;
 	u64 old = __atomic_fetch_and(slot->entry, ~f->write, __ATOMIC_SEQ_CST);
+	at_point(POINT_PROTECT_WEAKENED);
 	if (old & f->write)
 		settle_stamp(s, &v->view, frame_of(&v->pmap->alloc->frames, pt_entry_frame(f, old)), pt_frames(slot->level));
 }

@@ -80,8 +80,10 @@ static void wait_for_processors(struct settlement *s, struct view *v, u64 genera
 {
 	const struct mem_env *env = s->settler->env;
 	for (unsigned cpu = 0; cpu < MAX_CPUS; cpu++)
-		while (may_use(v, cpu, generation))
+		while (may_use(v, cpu, generation)) {
+			at_point(POINT_SETTLE_WAIT);
 			env->relax(env->context);
+		}
 }
 
 /* The flush ledger: for each view of the debt, no processor can use what the run's frames lost up to their last stamp. */
@@ -99,6 +101,7 @@ static void check_run(const struct settlement *s, const struct settle_run *run)
 
 static void free_run(const struct settlement *s, const struct settle_run *run)
 {
+	at_point(POINT_SETTLE_FREE);
 	check_run(s, run);
 	if (run->table)
 		pool_give(s->settler->pool, run->first);
@@ -110,10 +113,13 @@ void settle(struct settlement *s)
 {
 	if (!s->owes)
 		return;
+	at_point(POINT_SETTLE_BEGIN);
 	u64 generation = __atomic_add_fetch(&s->settler->clock.now, 1, __ATOMIC_SEQ_CST);
+	at_point(POINT_SETTLE_DRAWN);
 	for (u32 i = 0; i < s->view_count; i++)
 		raise_generation(s->views[i], generation);
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	view_fence();
+	at_point(POINT_SETTLE_RAISED);
 	for (u32 i = 0; i < s->view_count; i++)
 		ask_processors(s, s->views[i], generation);
 	for (u32 i = 0; i < s->view_count; i++)

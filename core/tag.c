@@ -2,6 +2,7 @@
  * tag: carries out what tag_decide (the table in tag.h) says.
  */
 #include "core/tag.h"
+#include "core/point.h"
 
 #define TAG_FIRST 1u /* 0 is the host's */
 
@@ -19,6 +20,7 @@ enum tag_action tag_take(struct tagger *g, struct tag *t, u32 cpu, u64 view_gene
 			g->generation++;
 			g->next = TAG_FIRST;
 			action = TAG_WRAP;
+			at_point(POINT_TAG_WRAP);
 		}
 		t->cpu = cpu;
 		t->generation = g->generation;

@@ -16,6 +16,7 @@
 #define CORE_VIEW_H
 
 #include "core/env.h"
+#include "core/point.h"
 
 struct flush_clock {
 	u64 now; /* this and what follows: by __atomic only */
@@ -38,22 +39,34 @@ static inline void view_init(struct view *v, const char *name, struct flush_cloc
 	*v = (struct view){ .name = name, .clock = clock };
 }
 
+/* Earlier stores of this processor are visible before anything later is read. */
+static inline void view_fence(void)
+{
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	at_point(POINT_FENCE);
+}
+
 /* Publishes this processor as inside; returns the generation that it must have flushed to. If that is newer than
  * what its tag or TLB was flushed to, the caller flushes first, then calls view_flushed. */
 static inline u64 view_enter(struct view *v, unsigned cpu)
 {
 	__atomic_store_n(&v->cpu[cpu].inside, 1, __ATOMIC_RELAXED);
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-	return __atomic_load_n(&v->generation, __ATOMIC_RELAXED);
+	at_point(POINT_ENTRY_PUBLISHED);
+	view_fence();
+	u64 generation = __atomic_load_n(&v->generation, __ATOMIC_RELAXED);
+	at_point(POINT_ENTRY_COMPARES);
+	return generation;
 }
 
 static inline void view_flushed(struct view *v, unsigned cpu, u64 generation)
 {
+	at_point(POINT_ENTRY_FLUSHED);
 	__atomic_store_n(&v->cpu[cpu].flushed, generation, __ATOMIC_RELEASE);
 }
 
 static inline void view_leave(struct view *v, unsigned cpu)
 {
+	at_point(POINT_EXIT);
 	__atomic_store_n(&v->cpu[cpu].inside, 0, __ATOMIC_RELEASE);
 }
 
