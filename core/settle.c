@@ -55,11 +55,21 @@ static void raise_generation(struct view *v, u64 to)
 		continue;
 }
 
+static bool is_older(const struct view *v, unsigned cpu, u64 generation)
+{
+	return __atomic_load_n(&v->cpu[cpu].flushed, __ATOMIC_ACQUIRE) < generation;
+}
+
 /* May the processor still use a translation that left the view before `generation` was drawn? */
 static bool may_use(const struct view *v, unsigned cpu, u64 generation)
 {
-	return __atomic_load_n(&v->cpu[cpu].inside, __ATOMIC_SEQ_CST) &&
-	       __atomic_load_n(&v->cpu[cpu].flushed, __ATOMIC_ACQUIRE) < generation;
+	return __atomic_load_n(&v->cpu[cpu].inside, __ATOMIC_SEQ_CST) != VIEW_OUTSIDE && is_older(v, cpu, generation);
+}
+
+/* Does it, although everyone has been waited for? One that is just entering has the new generation to come. */
+static bool does_use(const struct view *v, unsigned cpu, u64 generation)
+{
+	return __atomic_load_n(&v->cpu[cpu].inside, __ATOMIC_SEQ_CST) == VIEW_INSIDE && is_older(v, cpu, generation);
 }
 
 static void ask_processors(struct settlement *s, struct view *v, u64 generation)
@@ -96,7 +106,7 @@ static void check_run(const struct settlement *s, const struct settle_run *run)
 	CHECK(highest <= __atomic_load_n(&s->settler->clock.now, __ATOMIC_RELAXED));
 	for (u32 i = 0; i < s->view_count; i++)
 		for (unsigned cpu = 0; cpu < MAX_CPUS; cpu++)
-			CHECK(!may_use(s->views[i], cpu, highest));
+			CHECK(!does_use(s->views[i], cpu, highest));
 }
 
 static void free_run(const struct settlement *s, const struct settle_run *run)

@@ -7,7 +7,7 @@
  *   publish "inside"                     drop entries, stamp frames
  *   full fence                           raise generation (full fence)
  *   read generation, compare, flush      look who is inside with an older "flushed": kick, wait
- *   enter
+ *   enter                                all have: check the ledger, free
  *
  * Either the settler sees "inside", or the entry sees the new generation; never neither.
  * Generations are drawn from one flush clock, so a frame's stamp compares with those of every view.
@@ -22,8 +22,15 @@ struct flush_clock {
 	u64 now; /* this and what follows: by __atomic only */
 };
 
+/* Does this processor use translations of the view? */
+enum view_presence {
+	VIEW_OUTSIDE = 0,
+	VIEW_ENTERS, /* it may; `flushed` may be an older entry's, it compares before it uses any */
+	VIEW_INSIDE, /* it may, and has forgotten up to `flushed` */
+};
+
 struct view_cpu {
-	u32 inside;  /* this processor may be using translations of the view */
+	u32 inside;  /* enum view_presence */
 	u64 flushed; /* generation of the view up to which it has forgotten */
 };
 
@@ -46,11 +53,11 @@ static inline void view_fence(void)
 	at_point(POINT_FENCE);
 }
 
-/* Publishes this processor as inside; returns the generation that it must have flushed to. If that is newer than
- * what its tag or TLB was flushed to, the caller flushes first, then calls view_flushed. */
+/* Publishes that this processor enters; returns the generation that it must have flushed to. If that is newer than
+ * what its tag or TLB was flushed to, the caller flushes first; then it calls view_flushed. */
 static inline u64 view_enter(struct view *v, unsigned cpu)
 {
-	__atomic_store_n(&v->cpu[cpu].inside, 1, __ATOMIC_RELAXED);
+	__atomic_store_n(&v->cpu[cpu].inside, VIEW_ENTERS, __ATOMIC_RELAXED);
 	at_point(POINT_ENTRY_PUBLISHED);
 	view_fence();
 	u64 generation = __atomic_load_n(&v->generation, __ATOMIC_RELAXED);
@@ -58,16 +65,18 @@ static inline u64 view_enter(struct view *v, unsigned cpu)
 	return generation;
 }
 
+/* It has forgotten, or needed not: from now on the ledger of flushes counts on it. */
 static inline void view_flushed(struct view *v, unsigned cpu, u64 generation)
 {
 	at_point(POINT_ENTRY_FLUSHED);
 	__atomic_store_n(&v->cpu[cpu].flushed, generation, __ATOMIC_RELEASE);
+	__atomic_store_n(&v->cpu[cpu].inside, VIEW_INSIDE, __ATOMIC_RELEASE);
 }
 
 static inline void view_leave(struct view *v, unsigned cpu)
 {
 	at_point(POINT_EXIT);
-	__atomic_store_n(&v->cpu[cpu].inside, 0, __ATOMIC_RELEASE);
+	__atomic_store_n(&v->cpu[cpu].inside, VIEW_OUTSIDE, __ATOMIC_RELEASE);
 }
 
 #endif

@@ -77,8 +77,7 @@ static enum exit_kind enter(struct cpu *c, struct vcpu *v)
 	struct view *view = &v->entity.vm->nested.view;
 	u64 generation = view_enter(view, c->id);
 	g->flush = (u8)tag_take(&c->tagger, &g->tag, c->id, generation);
-	if (FREQUENT(view->cpu[c->id].flushed != generation, 0))
-		view_flushed(view, c->id, generation);
+	view_flushed(view, c->id, generation);
 	enum exit_kind kind = backend->run(c, g);
 	view_leave(view, c->id);
 	if (FREQUENT(kind == EXIT_INVALID, 0))
