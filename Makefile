@@ -40,7 +40,8 @@ ZYDIS    := $(DEPS)/zydis
 ZYDIS_I  := -isystem $(ZYDIS)/include -DZYAN_NO_LIBC -DZYDIS_STATIC_BUILD -DZYCORE_STATIC_BUILD
 ZYDIS_C  := Decoder DecoderData SharedData Register
 MONITOR  := $(COMMON) $(FREE) -ffunction-sections -fdata-sections $(ZYDIS_I)
-HOSTED   := $(COMMON) $(ZYDIS_I) -O1 -fno-omit-frame-pointer -momit-leaf-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all -DHOSTED=1
+HOSTED   := $(COMMON) $(ZYDIS_I) -O1 -fno-omit-frame-pointer -momit-leaf-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all -DHOSTED=1 \
+            -include sim/at_point.h
 
 # ---- the sources of each world ----
 

@@ -16,5 +16,7 @@ void check_failed(const char *file, int line, const char *what)
 		longjmp(sim_check.back, 1);
 	}
 	fprintf(stderr, "CHECK failed: %s:%d: %s\n", file, line, what);
+	if (sim_check.tell)
+		sim_check.tell();
 	abort();
 }

@@ -14,6 +14,7 @@
 struct sim_check {
 	bool expected;
 	jmp_buf back;
+	void (*tell)(void); /* what led there, before the test ends; may be NULL */
 };
 extern struct sim_check sim_check;
 

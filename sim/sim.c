@@ -3,6 +3,8 @@
  */
 #include "sim/sim.h"
 #include "core/bits.h"
+#include "sim/check.h"
+#include "sim/crew.h"
 #include "sim/tlb.h"
 
 #include <stdarg.h>
@@ -27,6 +29,8 @@ void sim_fail(const char *format, ...)
 	vfprintf(stderr, format, args);
 	fputc('\n', stderr);
 	va_end(args);
+	if (sim_check.tell)
+		sim_check.tell();
 	abort();
 }
 
@@ -50,6 +54,7 @@ static void env_scrub(void *context, hfn_t first, u32 count)
 	memset(s->ram.at + frame_hpa(first).v, 0, (size_t)count * PAGE_SIZE);
 	s->scrubs += count;
 	sim_adversary(s, 1);
+	crew_pause("scrubbed");
 }
 
 static bool env_pool_map(void *context, hfn_t first)
@@ -83,6 +88,11 @@ static void answer_kick(struct sim *s, unsigned cpu)
 static void env_relax(void *context)
 {
 	struct sim *s = context;
+	if (crew_is_running()) { /* the others answer for themselves */
+		sim_serve(s, s->current);
+		crew_wait("relax");
+		return;
+	}
 	if (++s->patience > PATIENCE)
 		sim_fail("a settlement waits for ever");
 	sim_adversary(s, 8);
@@ -95,10 +105,8 @@ static void env_flush_here(void *context, struct view *v)
 {
 	struct sim *s = context;
 	struct sim_cpu *c = &s->cpu[s->current];
-	u64 generation = __atomic_load_n(&v->generation, __ATOMIC_SEQ_CST);
 	CHECK(c->space && v == &c->space->window.view); /* ring 0 runs: it is in no nested view */
-	sim_tlb_flush(s, s->current, SIM_HOST_TAG);
-	view_flushed(v, s->current, generation);
+	sim_serve(s, s->current);
 }
 
 static unsigned env_this_cpu(void *context)
@@ -184,7 +192,7 @@ status sim_vm_start(struct sim *s, struct sim_vm *vm, owner_t owner, u64 ram)
 	if (st != OK)
 		return st;
 	vm->ram = ram;
-	vm->key = (u64)owner * 0x9e3779b97f4a7c15ull;
+	vm->key = (owner + (++s->starts << 16)) * 0x9e3779b97f4a7c15ull;
 	CHECK(pmap_add_range(&vm->pmap, gfn(SIM_RAM_FIRST), ram, PMAP_EMPTY, false) == OK);
 	CHECK(pmap_add_range(&vm->pmap, gfn(SIM_RAM_FIRST + ram), 1, PMAP_DEVICE, false) == OK);
 	st = ptview_init(&vm->nested, "nested", &fmt_npt, &vm->pmap, &s->settler, 0,

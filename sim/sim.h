@@ -23,13 +23,15 @@
 #define SIM_HOT 16u
 #define SIM_HOST_TAG 0u
 #define SIM_WINDOW_BASE (1ull << 39) /* as in the hypervisor: slot 1 of the top table */
+#define SIM_GFNS 4096u               /* guest frames that a VM may have, counted from 0 */
 #define SIM_RAM_FIRST 512u           /* guest frame at which a VM's RAM begins, below: nothing */
 
 struct sim_vm {
 	struct pmap pmap;
 	struct ptview nested, window;
-	u64 key, ram; /* ram: guest frames */
+	u64 key, ram; /* key: of this life; ram: guest frames */
 	bool alive;
+	u8 no_write[SIM_GFNS]; /* SIM_NESTED, SIM_WINDOW: what a test has taken write access away from, until it says otherwise */
 	u64 hot[SIM_HOT]; /* guest frames touched of late: what the adversary likes to keep */
 	struct sim_vcpu {
 		struct sim_vm *vm;
@@ -51,8 +53,12 @@ struct sim_cpu {
 	struct sim_entry tlb[SIM_TLB];
 	struct sim_vcpu *running; /* in guest mode */
 	struct sim_vm *space;     /* whose host address space */
+	u64 guest_root, space_root; /* what the registers hold: byte addresses of the tables */
+	struct view *entering;    /* of an entry that is under way */
 	bool kicked;
 };
+
+enum { SIM_NESTED = 1, SIM_WINDOW = 2 };
 
 struct sim_config {
 	u64 frames; /* 0: 8192 */
@@ -79,6 +85,7 @@ struct sim {
 	bool pool_map_fails;
 	u64 fills, uses, flushes, wraps, scrubs; /* statistics: a test that never fills shows nothing */
 	u32 *seen;        /* the auditor's */
+	u64 starts;       /* of VMs */
 };
 
 struct sim *sim_new(const struct sim_config *c);
@@ -95,6 +102,10 @@ void sim_enter(struct sim *s, unsigned cpu, struct sim_vcpu *vcpu);
 void sim_leave(struct sim *s, unsigned cpu);
 /* A VM's host address space on a processor; NULL: the neutral one. Not in guest mode. */
 void sim_space(struct sim *s, unsigned cpu, struct sim_vm *vm);
+/* The processor's own look at the space it is in: it forgets if a settler wants it to. */
+void sim_serve(struct sim *s, unsigned cpu);
+/* The guest, or ring 0 through the window, reads or writes (and marks) a frame, as the hardware would. false: it faults. */
+must_use bool sim_access(struct sim *s, unsigned cpu, u64 gfn, bool write);
 /* The guest reads or writes (and marks) a frame of its own, faulting through core until it succeeds or is refused. */
 must_use status sim_touch(struct sim *s, unsigned cpu, u64 gfn, bool write);
 /* The monitor does, through the window. */
@@ -104,6 +115,8 @@ must_use status sim_release(struct sim *s, struct sim_vm *vm, u64 gfn, u64 count
 
 /* The adversary's turn: some processors fill and use entries. */
 void sim_adversary(struct sim *s, u32 turns);
+/* Whatever a processor could use right now is its VM's, and it may. */
+void sim_judge(struct sim *s);
 /* A guest frame that was touched of late. */
 u64 sim_hot(struct sim *s, const struct sim_vm *vm);
 /* Is there an entry for that guest frame which its processor could use right now? */

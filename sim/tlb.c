@@ -35,7 +35,8 @@ void sim_enter(struct sim *s, unsigned cpu, struct sim_vcpu *vcpu)
 {
 	struct sim_cpu *c = &s->cpu[cpu];
 	CHECK(!c->running);
-	u64 generation = view_enter(&vcpu->vm->nested.view, cpu);
+	c->entering = &vcpu->vm->nested.view;
+	u64 generation = view_enter(c->entering, cpu);
 	switch (tag_take(&c->tagger, &vcpu->tag, cpu, generation)) {
 	case TAG_KEEP:
 	case TAG_NEW:
@@ -48,7 +49,9 @@ void sim_enter(struct sim *s, unsigned cpu, struct sim_vcpu *vcpu)
 		s->wraps++;
 		break;
 	}
-	view_flushed(&vcpu->vm->nested.view, cpu, generation);
+	view_flushed(c->entering, cpu, generation);
+	c->entering = NULL;
+	c->guest_root = frame_hpa(vcpu->vm->nested.table.root).v;
 	c->running = vcpu;
 }
 
@@ -56,25 +59,47 @@ void sim_leave(struct sim *s, unsigned cpu)
 {
 	struct sim_cpu *c = &s->cpu[cpu];
 	CHECK(c->running);
-	view_leave(&c->running->vm->nested.view, cpu);
+	struct view *left = &c->running->vm->nested.view;
 	c->running = NULL;
+	view_leave(left, cpu);
+}
+
+void sim_serve(struct sim *s, unsigned cpu)
+{
+	struct sim_cpu *c = &s->cpu[cpu];
+	if (!c->space)
+		return;
+	struct view *v = &c->space->window.view;
+	u64 generation = __atomic_load_n(&v->generation, __ATOMIC_SEQ_CST);
+	if (v->cpu[cpu].flushed >= generation)
+		return;
+	sim_tlb_flush(s, cpu, SIM_HOST_TAG);
+	view_flushed(v, cpu, generation);
 }
 
 /* Loading CR3 forgets the host's tag. */
 void sim_space(struct sim *s, unsigned cpu, struct sim_vm *vm)
 {
 	struct sim_cpu *c = &s->cpu[cpu];
+	struct sim_vm *old = c->space;
+	u64 generation = 0;
 	CHECK(!c->running);
-	if (c->space && c->space != vm) {
-		sim_tlb_flush(s, cpu, SIM_HOST_TAG);
-		view_leave(&c->space->window.view, cpu);
+	if (old == vm) {
+		sim_serve(s, cpu);
+		return;
+	}
+	if (vm) {
+		c->entering = &vm->window.view;
+		generation = view_enter(c->entering, cpu);
+		c->entering = NULL;
+		c->space_root = frame_hpa(vm->window.table.root).v;
 	}
 	c->space = vm;
-	if (!vm)
-		return;
-	u64 generation = view_enter(&vm->window.view, cpu);
 	sim_tlb_flush(s, cpu, SIM_HOST_TAG);
-	view_flushed(&vm->window.view, cpu, generation);
+	if (vm)
+		view_flushed(&vm->window.view, cpu, generation);
+	if (old)
+		view_leave(&old->window.view, cpu);
 }
 
 /* ---- what a processor would use now ---- */
@@ -83,15 +108,15 @@ struct live { /* the translation context of a processor; vm NULL: nothing of a V
 	struct sim_vm *vm;
 	u32 tag;
 	u64 root, base; /* of its tables */
+	u8 kind;        /* SIM_NESTED, SIM_WINDOW */
 };
 
 static struct live live_on(const struct sim_cpu *c)
 {
 	if (c->running)
-		return (struct live){ c->running->vm, c->running->tag.number,
-				      frame_hpa(c->running->vm->nested.table.root).v, 0 };
+		return (struct live){ c->running->vm, c->running->tag.number, c->guest_root, 0, SIM_NESTED };
 	if (c->space)
-		return (struct live){ c->space, SIM_HOST_TAG, frame_hpa(c->space->window.table.root).v, SIM_WINDOW_BASE };
+		return (struct live){ c->space, SIM_HOST_TAG, c->space_root, SIM_WINDOW_BASE, SIM_WINDOW };
 	return (struct live){ 0 };
 }
 
@@ -105,8 +130,8 @@ static u64 *mark_at(struct sim *s, u64 frame, u32 n)
 	return (u64 *)(void *)(s->ram.at + (frame << PAGE_SHIFT) + n * (PAGE_SIZE / MARKS));
 }
 
-/* The access itself: whose frame is it, and what stands there? */
-static void use_frame(struct sim *s, const struct live *l, u64 guest_frame, u64 frame, bool write)
+/* May a processor that is there reach the frame? */
+static void judge_frame(const struct sim *s, const struct live *l, u64 guest_frame, u64 frame, bool write)
 {
 	if (frame >= s->frames.limit)
 		sim_fail("a translation leads out of RAM");
@@ -114,6 +139,15 @@ static void use_frame(struct sim *s, const struct live *l, u64 guest_frame, u64 
 	if (f->kind != FRAME_GUEST || f->owner != l->vm->pmap.owner)
 		sim_fail("VM %u reaches frame %lu, which is of kind %u of %u", l->vm->pmap.owner, (unsigned long)frame,
 			 f->kind, f->owner);
+	bool refused = write && guest_frame < SIM_GFNS && (l->vm->no_write[guest_frame] & l->kind);
+	if (refused && pmap_look(&l->vm->pmap, gfn(guest_frame)).frame.v == frame) /* not one that is on its way out */
+		sim_fail("VM %u may still write its frame %lu, which it may not", l->vm->pmap.owner, (unsigned long)guest_frame);
+}
+
+/* The access itself: what stands there? */
+static void use_frame(struct sim *s, const struct live *l, u64 guest_frame, u64 frame, bool write)
+{
+	judge_frame(s, l, guest_frame, frame, write);
 	for (u32 i = 0; i < MARKS; i++) {
 		u64 is = *mark_at(s, frame, i);
 		if (is != 0 && is != mark_of(l->vm, guest_frame))
@@ -155,6 +189,14 @@ static bool covers(const struct sim_entry *e, u32 tag, u64 address)
 	return e->valid && e->tag == tag && (address >> PAGE_SHIFT) - e->page < e->pages;
 }
 
+static void judge_table(const struct sim *s, const struct live *l, u64 table)
+{
+	const struct frame *f = &s->frames.at[table];
+	if (f->kind != FRAME_TABLE || f->owner != l->vm->pmap.owner)
+		sim_fail("VM %u walks through frame %lu, which is of kind %u of %u", l->vm->pmap.owner, (unsigned long)table,
+			 f->kind, f->owner);
+}
+
 /* A walk goes on from a cached table pointer if there is one and the dice say so. */
 static struct mmu_translation walk(struct sim *s, const struct sim_cpu *c, const struct live *l, u64 address, u32 *top)
 {
@@ -163,13 +205,11 @@ static struct mmu_translation walk(struct sim *s, const struct sim_cpu *c, const
 		const struct sim_entry *e = &c->tlb[i];
 		if (!e->table || !covers(e, l->tag, address) || sim_random(s, 2))
 			continue;
-		const struct frame *f = &s->frames.at[e->frame];
-		if (f->kind != FRAME_TABLE || f->owner != l->vm->pmap.owner)
-			sim_fail("VM %u walks through frame %lu, which is of kind %u of %u", l->vm->pmap.owner,
-				 (unsigned long)e->frame, f->kind, f->owner);
+		judge_table(s, l, e->frame);
 		*top = e->level;
 		return mmu_walk_from(&s->ram, e->frame << PAGE_SHIFT, e->level, address);
 	}
+	judge_table(s, l, l->root >> PAGE_SHIFT);
 	return mmu_walk_from(&s->ram, l->root, *top, address);
 }
 
@@ -219,6 +259,20 @@ void sim_adversary(struct sim *s, u32 turns)
 	}
 }
 
+void sim_judge(struct sim *s)
+{
+	for (unsigned cpu = 0; cpu < SIM_CPUS; cpu++) {
+		struct live l = live_on(&s->cpu[cpu]);
+		for (u32 i = 0; i < SIM_TLB && l.vm; i++) {
+			const struct sim_entry *e = &s->cpu[cpu].tlb[i];
+			if (!e->valid || e->tag != l.tag || e->table)
+				continue;
+			u64 part = sim_random(s, e->pages);
+			judge_frame(s, &l, e->page + part - (l.base >> PAGE_SHIFT), e->frame + part, e->write);
+		}
+	}
+}
+
 bool sim_usable_on(const struct sim *s, unsigned cpu, const struct sim_vm *vm, u64 guest_frame, bool write)
 {
 	struct live l = live_on(&s->cpu[cpu]);
@@ -240,7 +294,7 @@ bool sim_usable(const struct sim *s, const struct sim_vm *vm, u64 guest_frame, b
 
 /* ---- what software does on purpose ---- */
 
-static bool try_access(struct sim *s, unsigned cpu, u64 guest_frame, bool write)
+bool sim_access(struct sim *s, unsigned cpu, u64 guest_frame, bool write)
 {
 	struct sim_cpu *c = &s->cpu[cpu];
 	struct live l = live_on(c);
@@ -277,7 +331,7 @@ static status resolve(struct sim *s, unsigned cpu, struct ptview *v, u64 guest_f
 status sim_touch(struct sim *s, unsigned cpu, u64 guest_frame, bool write)
 {
 	struct sim_vcpu *vcpu = s->cpu[cpu].running;
-	for (u32 tries = 0; !try_access(s, cpu, guest_frame, write); tries++) {
+	for (u32 tries = 0; !sim_access(s, cpu, guest_frame, write); tries++) {
 		sim_leave(s, cpu);
 		status st = resolve(s, cpu, &vcpu->vm->nested, guest_frame, write);
 		sim_enter(s, cpu, vcpu);
@@ -292,7 +346,7 @@ status sim_touch(struct sim *s, unsigned cpu, u64 guest_frame, bool write)
 status sim_touch_window(struct sim *s, unsigned cpu, u64 guest_frame, bool write)
 {
 	CHECK(!s->cpu[cpu].running && s->cpu[cpu].space);
-	for (u32 tries = 0; !try_access(s, cpu, guest_frame, write); tries++) {
+	for (u32 tries = 0; !sim_access(s, cpu, guest_frame, write); tries++) {
 		status st = resolve(s, cpu, &s->cpu[cpu].space->window, guest_frame, write);
 		if (st != OK)
 			return st;

@@ -4,6 +4,7 @@
  */
 #include "core/bits.h"
 #include "sim/check.h"
+#include "sim/crew.h"
 #include "sim/sim.h"
 #include "sim/step.h"
 
@@ -121,6 +122,7 @@ static void test_own_processor(void **state)
 {
 	(void)state;
 	view_flushed(&b.view, 0, view_enter(&b.view, 0));
+	assert_int_equal(b.view.cpu[0].inside, VIEW_INSIDE);
 	pay();
 	assert_int_equal(b.flushes_here, 1);
 	assert_int_equal(b.kicks + b.turns, 0);
@@ -134,6 +136,24 @@ static void test_who_has_left_is_not_asked(void **state)
 	pay();
 	assert_int_equal(b.kicks + b.turns, 0);
 	assert_int_equal(view_enter(&b.view, OTHER), 1); /* what it must flush to before it goes on */
+}
+
+static void enter_while_freed(enum point point)
+{
+	if (point == POINT_SETTLE_FREE && b.view.cpu[OTHER].inside == VIEW_OUTSIDE)
+		assert_int_equal(view_enter(&b.view, OTHER), 1); /* the new generation; it has not flushed yet */
+}
+
+/* The ledger took it for one that had not forgotten, and ended the host. */
+static void test_who_enters_when_all_have_forgotten(void **state)
+{
+	(void)state;
+	view_flushed(&b.view, OTHER, view_enter(&b.view, OTHER));
+	view_leave(&b.view, OTHER);
+	crew_act = enter_while_freed;
+	pay();
+	crew_act = NULL;
+	assert_int_equal(b.view.cpu[OTHER].inside, VIEW_ENTERS);
 }
 
 static void test_the_ledger_knows_a_late_stamp(void **state)
@@ -291,6 +311,7 @@ int main(void)
 		TEST(test_waits_for_who_is_inside),
 		TEST(test_own_processor),
 		TEST(test_who_has_left_is_not_asked),
+		TEST(test_who_enters_when_all_have_forgotten),
 		TEST(test_the_ledger_knows_a_late_stamp),
 		TEST(test_stamps_of_two_views),
 		TEST(test_runs_grow_together),
