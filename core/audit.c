@@ -87,8 +87,9 @@ static bool step_frames(struct audit_state *s)
 	const struct frame_table *frames = &h->alloc->frames;
 	lock_take(&h->pool->lock);
 	lock_take(&h->alloc->lock);
+	u64 epoch = h->alloc->changes + h->pool->changes;
 	if (s->at == 0)
-		s->ledger_epoch = h->alloc->changes;
+		s->ledger_epoch = epoch;
 	u64 end = min_u64(s->at + s->left, frames->limit);
 	for (u64 i = s->at; i < end; i++) {
 		const struct frame *f = frame_of(frames, hfn(i));
@@ -100,7 +101,7 @@ static bool step_frames(struct audit_state *s)
 		if (h->seen)
 			h->seen[i] = 0;
 	}
-	bool same = s->ledger_epoch == h->alloc->changes;
+	bool same = s->ledger_epoch == epoch;
 	if (end == frames->limit && same) {
 		const char *fault = ledger_fault(h, s->ledger.kind);
 		if (fault)

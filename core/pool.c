@@ -46,6 +46,7 @@ static status take_bit(struct pool *p, hfn_t *out)
 	map_flip(p->block[n].map, i);
 	p->block[n].used++;
 	p->used_frames++;
+	p->changes++;
 	*out = hfn_add(p->block[n].first, i);
 	return OK;
 }
@@ -80,6 +81,7 @@ void pool_give(struct pool *p, hfn_t f)
 	map_flip(p->block[n].map, i);
 	p->block[n].used--;
 	p->used_frames--;
+	p->changes++;
 	frame_become(frame_of(&p->alloc->frames, f), FRAME_POOL, OWNER_HYPERVISOR);
 	lock_give(&p->lock);
 }

@@ -21,6 +21,7 @@ struct pool {
 	} block[POOL_MAX_BLOCKS];
 	u32 blocks;
 	u64 used_frames;
+	u64 changes; /* grows with each frame that comes or goes: the auditor's epoch, with the allocator's */
 };
 
 void pool_init(struct pool *p, struct alloc *a, void *base);
