@@ -65,6 +65,7 @@ status ptview_resolve(struct ptview *v, gpa_t at, enum pmap_access access)
 status ptview_drop(struct ptview *v, gfn_t first, u64 count, u32 budget, struct settlement *s, u64 *done)
 {
 	u64 bytes;
+	settle_view(s, &v->view); /* what another has dropped and not settled yet leaves no entry to find */
 	status st = pt_drop(&v->table, &v->view, v->base + frame_gpa(first).v, count << PAGE_SHIFT, budget,
 			    s, &bytes);
 	*done = bytes >> PAGE_SHIFT;
@@ -83,6 +84,7 @@ static void weaken(struct ptview *v, const struct pt_slot *slot, struct settleme
 status ptview_protect(struct ptview *v, gfn_t first, u64 count, struct settlement *s)
 {
 	u64 at = v->base + frame_gpa(first).v, end = at + (count << PAGE_SHIFT);
+	settle_view(s, &v->view); /* as above */
 	while (at < end) {
 		struct pt_slot slot = pt_find(&v->table, at, 1);
 		u64 span = pt_span(slot.level), start = align_down(at, span);

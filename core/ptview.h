@@ -21,7 +21,8 @@ must_use status ptview_init(struct ptview *v, const char *name, const struct pt_
 /* Resolves a fault at `at`: asks the truth, fills one entry. Takes the pmap's lock. Status as pmap_resolve; a fault that another
  * processor has already resolved is OK. */
 must_use status ptview_resolve(struct ptview *v, gpa_t at, enum pmap_access access);
-/* Drops [first, first + count) from the view into the debt. The pmap's lock is held. As pt_drop. */
+/* Drops [first, first + count) from the view into the debt, which takes the view in any case: another may have dropped there and not
+ * settled yet. The pmap's lock is held. As pt_drop. */
 must_use status ptview_drop(struct ptview *v, gfn_t first, u64 count, u32 budget, struct settlement *s, u64 *done);
 /* Write access goes away in [first, first+count) (dirty logging, sharing). Lock held; the debt takes the view. */
 must_use status ptview_protect(struct ptview *v, gfn_t first, u64 count, struct settlement *s);

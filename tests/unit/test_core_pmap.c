@@ -357,6 +357,56 @@ static void test_protect(void **state)
 	sim_free(s);
 }
 
+/* ---- debts that overlap: what one has taken out and not settled, another finds gone already ---- */
+
+/* A guest on processor 0 has used the frame, and can write it; processor 1 does what follows. */
+static struct sim *with_a_guest(struct sim_vm **vm, u64 at)
+{
+	struct sim *s = sim_new(&(struct sim_config){ .seed = 3 });
+	*vm = &s->vm[0];
+	s->quiet = true;
+	assert_int_equal(sim_vm_start(s, *vm, OWNER, 2 * BLOCK_FRAMES), OK);
+	sim_enter(s, 0, &(*vm)->vcpu[0]);
+	assert_int_equal(sim_touch(s, 0, at, true), OK);
+	assert_true(sim_usable(s, *vm, at, true));
+	s->current = 1;
+	return s;
+}
+
+static void test_release_of_what_another_has_dropped(void **state)
+{
+	(void)state;
+	struct sim_vm *vm;
+	u64 at = SIM_RAM_FIRST + 9, done;
+	struct sim *s = with_a_guest(&vm, at);
+	SETTLEMENT(debt, &s->settler);
+	assert_int_equal(ptview_drop(&vm->nested, gfn(at), 1, 10, &debt, &done), OK);
+	hfn_t frame = pmap_look(&vm->pmap, gfn(at)).frame;
+	assert_int_equal(sim_release(s, vm, at, 1, 10), OK);
+	assert_int_equal(frame_of(&s->frames, frame)->kind, FRAME_FREE);
+	assert_false(sim_usable(s, vm, at, false));
+	settle(&debt);
+	sim_vm_end(s, vm);
+	sim_free(s);
+}
+
+static void test_protect_what_another_has_protected(void **state)
+{
+	(void)state;
+	struct sim_vm *vm;
+	u64 at = SIM_RAM_FIRST + 9;
+	struct sim *s = with_a_guest(&vm, at);
+	SETTLEMENT(first, &s->settler);
+	SETTLEMENT(second, &s->settler);
+	assert_int_equal(ptview_protect(&vm->nested, gfn(at), 1, &first), OK);
+	assert_int_equal(ptview_protect(&vm->nested, gfn(at), 1, &second), OK);
+	settle(&second);
+	assert_false(sim_usable(s, vm, at, true));
+	settle(&first);
+	sim_vm_end(s, vm);
+	sim_free(s);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -374,6 +424,8 @@ int main(void)
 		cmocka_unit_test(test_each_allocation_fails_once),
 		cmocka_unit_test(test_a_view_has_its_rights),
 		cmocka_unit_test(test_protect),
+		cmocka_unit_test(test_release_of_what_another_has_dropped),
+		cmocka_unit_test(test_protect_what_another_has_protected),
 	};
 	alarm(60);
 	return cmocka_run_group_tests_name("what backs a guest frame", tests, NULL, NULL);
