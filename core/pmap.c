@@ -12,6 +12,7 @@
 
 #define PRESENT BIT(0)
 #define LARGE   BIT(1)
+#define LARGE_LEVEL 2u
 
 static const struct pt_format format = {
 	.levels = 4,
@@ -79,20 +80,20 @@ static status back_with(struct pmap *p, gfn_t f, u8 level, hfn_t got)
 	return OK;
 }
 
-/* May the aligned 2 MiB around `f` be one leaf: wholly RAM of one range, and nothing there yet? */
-static bool may_be_large(const struct pmap *p, const struct pmap_range *r, gfn_t f, u8 hole_level)
+/* Does the aligned 2 MiB around `f` lie wholly in the range? Rights are a range's: only then may it be one leaf. */
+static bool holds_block(const struct pmap_range *r, gfn_t f)
 {
 	u64 first = align_down(f.v, BLOCK_FRAMES);
-	return p->large && hole_level >= 2 && first >= r->first.v && first + BLOCK_FRAMES <= r->first.v + r->count;
+	return first >= r->first.v && first + BLOCK_FRAMES <= r->first.v + r->count;
 }
 
 static status back(struct pmap *p, const struct pmap_range *r, gfn_t f, u8 hole_level)
 {
 	hfn_t got;
-	if (may_be_large(p, r, f, hole_level)) {
+	if (p->large && hole_level >= LARGE_LEVEL && holds_block(r, f)) {
 		status st = alloc_block_clean(p->alloc, &p->preparing, FRAME_GUEST, p->owner, &got);
 		if (st == OK)
-			return back_with(p, f, 2, got);
+			return back_with(p, f, LARGE_LEVEL, got);
 		if (st != NO_MEMORY)
 			return st;
 	}
@@ -164,6 +165,17 @@ status pmap_release(struct pmap *p, gfn_t first, u64 count, u32 budget, struct s
 	u64 bytes, length = (min_u64(first.v + count, GFN_LIMIT) - first.v) << PAGE_SHIFT;
 	status st = pt_drop(&p->tree, NULL, frame_gpa(first).v, length, budget, s, &bytes);
 	*done = bytes >> PAGE_SHIFT;
+	return st;
+}
+
+status pmap_merge(struct pmap *p, gfn_t f, struct settlement *s)
+{
+	const struct pmap_range *r = range_of(p, f);
+	if (!r || !holds_block(r, f))
+		return NOT_THERE;
+	status st = pt_merge(&p->tree, NULL, frame_gpa(f).v, LARGE_LEVEL, s);
+	if (st == OK)
+		p->changes++;
 	return st;
 }
 

@@ -3,6 +3,7 @@
  *
  * Stores into a live table:  publish()  a complete chain of tables, or a leaf, into a hole or over a leaf that it splits
  *                            take_out() an entry, by exchange
+ *                            pt_merge() a large leaf over the table whose leaves it unites, by exchange
  * The lock of the pmap behind the view is held by whoever changes; only processors (A and D) write at the same time.
  */
 #include "core/pt.h"
@@ -255,6 +256,46 @@ status pt_drop(struct pt *t, struct view *v, u64 address, u64 length, u32 budget
 	status st = hfn_is_none(t->root) ? OK : drop_in_table(&d, t->root, t->format->levels, 0); /* one that could not be made has none */
 	*done = d.at - first;
 	return st;
+}
+
+/*
+ * The leaf of `level` that says what all leaves of the table say; 0: they do not follow one another, or differ in rights. A processor
+ * that has cached the table may set D there until it flushes: what can be written counts as written.
+ */
+static u64 united(const struct pt *t, hfn_t table, u8 level)
+{
+	const struct pt_format *f = t->format;
+	const u64 *pieces = table_at(t, table);
+	u8 below = (u8)(level - 1);
+	u64 first = load(&pieces[0]) & ~(f->accessed | f->dirty), marks = first & f->write ? f->dirty : 0;
+	if (pt_classify(f, first, below) != PT_LEAF || pt_entry_frame(f, first).v % pt_frames(level) != 0)
+		return 0;
+	for (u32 i = 0; i < ENTRIES; i++) {
+		u64 piece = load(&pieces[i]);
+		if ((piece & ~(f->accessed | f->dirty)) != first + i * pt_span(below))
+			return 0;
+		marks |= piece & (f->accessed | f->dirty);
+	}
+	return first | f->large | marks;
+}
+
+status pt_merge(struct pt *t, struct view *v, u64 address, u8 level, struct settlement *s)
+{
+	CHECK(t->format->leaf_levels & BIT(level));
+	struct pt_slot slot = pt_find(t, address, level);
+	if (slot.level != level || slot.what != PT_TABLE || !may_go(t, (u8)(level - 1)))
+		return NOT_THERE;
+	hfn_t table = pt_entry_frame(t->format, load(slot.entry));
+	u64 leaf = united(t, table, level);
+	if (!leaf)
+		return NOT_THERE;
+	if (!settle_has_room(s, 1))
+		return AGAIN;
+	at_point(POINT_MERGE_JUDGED);
+	__atomic_store_n(slot.entry, leaf, __ATOMIC_SEQ_CST); /* all that may change there is the table's A */
+	at_point(POINT_MERGE_EXCHANGED);
+	owe_table(t, v, table, s);
+	return OK;
 }
 
 struct visit {

@@ -101,6 +101,13 @@ status ptview_protect(struct ptview *v, gfn_t first, u64 count, struct settlemen
 	return OK;
 }
 
+status ptview_merge(struct ptview *v, gfn_t f, struct settlement *s)
+{
+	if (pmap_look(v->pmap, f).level != LARGE)
+		return NOT_THERE;
+	return pt_merge(&v->table, &v->view, v->base + frame_gpa(f).v, LARGE, s);
+}
+
 status ptview_destroy(struct ptview *v, struct settlement *s)
 {
 	return pt_destroy(&v->table, &v->view, s);

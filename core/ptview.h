@@ -26,6 +26,9 @@ must_use status ptview_resolve(struct ptview *v, gpa_t at, enum pmap_access acce
 must_use status ptview_drop(struct ptview *v, gfn_t first, u64 count, u32 budget, struct settlement *s, u64 *done);
 /* Write access goes away in [first, first+count) (dirty logging, sharing). Lock held; the debt takes the view. */
 must_use status ptview_protect(struct ptview *v, gfn_t first, u64 count, struct settlement *s);
+/* The view's 4 KiB leaves of the 2 MiB around `f` become one, if the truth is one leaf there and they all say the same. Lock held; the table
+ * that goes joins the debt. As pt_merge. */
+must_use status ptview_merge(struct ptview *v, gfn_t f, struct settlement *s);
 must_use status ptview_destroy(struct ptview *v, struct settlement *s); /* in slices: AGAIN */
 
 #endif

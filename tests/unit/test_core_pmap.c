@@ -176,6 +176,62 @@ static void test_release_cuts_a_leaf(void **state)
 	assert_int_equal(s->pool.used_frames, 0);
 }
 
+/* The tree's large leaf at 0, as 512 small ones. */
+static void cut(struct pmap *p)
+{
+	struct pt_slot slot;
+	struct pmap_backing b;
+	assert_int_equal(resolve(p, 0, PMAP_WRITE, &b), OK);
+	assert_int_equal(b.level, 2);
+	assert_int_equal(pt_reach(&p->tree, 0, 1, &slot), OK);
+	assert_int_equal(pmap_look(p, gfn(0)).level, 1);
+}
+
+/* One leaf is one range's: rights are. */
+static void test_merge_stays_inside(void **state)
+{
+	struct sim *s = *state;
+	struct pmap *p = pmap_of(state);
+	SETTLEMENT(debt, &s->settler);
+	assert_int_equal(pmap_add_range(p, gfn(0), BLOCK_FRAMES, PMAP_EMPTY, false), OK);
+	assert_int_equal(pmap_merge(p, gfn(0), &debt), NOT_THERE);
+	cut(p);
+	assert_int_equal(pmap_merge(p, gfn(17), &debt), OK);
+	assert_int_equal(pmap_look(p, gfn(3)).level, 2);
+	assert_int_equal(p->resident, BLOCK_FRAMES);
+	cut(p);
+	p->range[0].count /= 2;
+	p->promised /= 2;
+	assert_int_equal(pmap_add_range(p, gfn(BLOCK_FRAMES / 2), BLOCK_FRAMES / 2, PMAP_EMPTY, true), OK);
+	assert_int_equal(pmap_merge(p, gfn(0), &debt), NOT_THERE);
+	assert_int_equal(pmap_merge(p, gfn(BLOCK_FRAMES), &debt), NOT_THERE);
+	settle(&debt);
+	release_all(s, p, 0, BLOCK_FRAMES);
+	assert_int_equal(s->pool.used_frames, 1);
+}
+
+/* A view's leaf is large where the truth's is: else one fault's rights would be given to what lies beside. */
+static void test_a_view_merges_what_the_truth_has(void **state)
+{
+	struct sim *s = *state;
+	struct pmap *p = pmap_of(state);
+	struct ptview v;
+	SETTLEMENT(debt, &s->settler);
+	assert_int_equal(pmap_add_range(p, gfn(0), BLOCK_FRAMES, PMAP_EMPTY, false), OK);
+	assert_int_equal(ptview_init(&v, "view", &fmt_npt, p, &s->settler, 0, (enum pt_rights)(PT_READ | PT_WRITE)), OK);
+	cut(p);
+	for (u64 i = 0; i < BLOCK_FRAMES; i++)
+		assert_int_equal(ptview_resolve(&v, frame_gpa(gfn(i)), PMAP_READ), OK);
+	assert_int_equal(ptview_merge(&v, gfn(0), &debt), NOT_THERE);
+	assert_int_equal(pmap_merge(p, gfn(0), &debt), OK);
+	assert_int_equal(ptview_merge(&v, gfn(0), &debt), OK);
+	assert_int_equal(pt_find(&v.table, 0, 1).level, 2);
+	assert_int_equal(ptview_merge(&v, gfn(0), &debt), NOT_THERE);
+	assert_int_equal(ptview_destroy(&v, &debt), OK);
+	settle(&debt);
+	release_all(s, p, 0, BLOCK_FRAMES);
+}
+
 static void test_release_without_memory(void **state)
 {
 	struct sim *s = *state;
@@ -418,6 +474,8 @@ int main(void)
 		TEST(test_large_only_into_emptiness),
 		TEST(test_4k_when_no_block_is_whole),
 		TEST(test_release_cuts_a_leaf),
+		TEST(test_merge_stays_inside),
+		TEST(test_a_view_merges_what_the_truth_has),
 		TEST(test_release_without_memory),
 		TEST(test_destroy_gives_back_what_is_prepared),
 		TEST(test_visit_in_order),

@@ -141,6 +141,68 @@ static void test_split_without_memory_changes_nothing(void **state)
 	}
 }
 
+static status merge(struct bench *b, struct settlement *debt) { return pt_merge(&b->pt, &b->view, AT, 2, debt); }
+
+static void map_pieces(struct bench *b, enum pt_rights rights)
+{
+	for (u32 i = 0; i < BLOCK_FRAMES; i++)
+		assert_int_equal(pt_map(&b->pt, AT + i * PAGE_SIZE, hfn_add(b->block, i), 1, rights), OK);
+}
+
+/* A of any piece stays; what can be written counts as written, for a processor may still set D in the old table. */
+static void test_merge(void **state)
+{
+	struct bench *b = *state;
+	for (u32 i = 0; i < 3; i++) { /* untouched; read; read, and not writable */
+		SETTLEMENT(debt, &b->s->settler);
+		enum pt_rights rights = i == 2 ? PT_READ : RWX;
+		map_pieces(b, rights);
+		if (i)
+			mmu_access(&b->s->ram, frame_hpa(b->pt.root).v, AT + 5 * PAGE_SIZE, false);
+		u64 table = look(b, AT).tables[3] >> PAGE_SHIFT;
+		assert_int_equal(merge(b, &debt), OK);
+		struct mmu_translation t = look(b, AT + 7 * PAGE_SIZE);
+		assert_true(t.present && t.page_shift == BLOCK_SHIFT && t.frame == b->block.v + 7);
+		u64 marks = (i ? fmt_npt.accessed : 0) | (rights & PT_WRITE ? fmt_npt.dirty : 0);
+		assert_int_equal(*t.entry, pt_leaf(&fmt_npt, b->block, 2, rights) | marks);
+		assert_int_equal(b->pt.tables, 3);
+		assert_int_equal(merge(b, &debt), NOT_THERE);
+		assert_int_equal(frame_of(&b->s->frames, hfn(table))->kind, FRAME_TABLE); /* until it is paid */
+		settle(&debt);
+		assert_int_equal(frame_of(&b->s->frames, hfn(table))->kind, FRAME_POOL);
+		drop_all(b, AT, BLOCK_SIZE);
+	}
+}
+
+static void test_merge_of_what_does_not_fit(void **state)
+{
+	struct bench *b = *state;
+	SETTLEMENT(debt, &b->s->settler);
+	assert_int_equal(merge(b, &debt), NOT_THERE); /* nothing is there */
+	map_pieces(b, RWX);
+	drop_all(b, AT + 100 * PAGE_SIZE, PAGE_SIZE);
+	assert_int_equal(merge(b, &debt), NOT_THERE); /* a hole */
+	assert_int_equal(pt_map(&b->pt, AT + 100 * PAGE_SIZE, hfn_add(b->block, 100), 1, PT_READ), OK);
+	assert_int_equal(merge(b, &debt), NOT_THERE); /* a piece with fewer rights */
+	drop_all(b, AT + 100 * PAGE_SIZE, PAGE_SIZE);
+	assert_int_equal(pt_map(&b->pt, AT + 100 * PAGE_SIZE, hfn_add(b->block, 101), 1, RWX), OK);
+	assert_int_equal(merge(b, &debt), NOT_THERE); /* another frame */
+	drop_all(b, AT, BLOCK_SIZE);
+	for (u32 i = 0; i < BLOCK_FRAMES; i++)
+		assert_int_equal(pt_map(&b->pt, AT + i * PAGE_SIZE, hfn_add(b->block, i + 1), 1, RWX), OK);
+	assert_int_equal(merge(b, &debt), NOT_THERE); /* not aligned */
+	drop_all(b, AT, BLOCK_SIZE);
+	map_pieces(b, RWX);
+	b->pt.keep = 1;
+	assert_int_equal(merge(b, &debt), NOT_THERE); /* others link its tables */
+	b->pt.keep = 0;
+	while (settle_has_room(&debt, 1))
+		settle_add_table(&debt, b->block);
+	assert_int_equal(merge(b, &debt), AGAIN);
+	assert_int_equal(look(b, AT).page_shift, PAGE_SHIFT);
+	debt = (struct settlement){ .settler = &b->s->settler };
+}
+
 static void test_drop_stamps_and_unlinks(void **state)
 {
 	struct bench *b = *state;
@@ -298,6 +360,23 @@ static void test_split_beside_a_running_processor(void **state)
 	assert_int_equal(look(b, AT).page_shift, PAGE_SHIFT);
 }
 
+static void merge_back(void *argument)
+{
+	const struct watch *w = argument;
+	struct settlement debt = { .settler = &w->b->s->settler };
+	CHECK(merge(w->b, &debt) == OK);
+	settle(&debt);
+}
+
+static void test_merge_beside_a_running_processor(void **state)
+{
+	struct bench *b = *state;
+	struct watch w = { b, AT + 300 * PAGE_SIZE, b->block.v + 300, false };
+	map_pieces(b, RWX);
+	assert_true(step_through(merge_back, &w, other_processor, &w) > 1000);
+	assert_int_equal(look(b, AT).page_shift, BLOCK_SHIFT);
+}
+
 struct late_write {
 	struct watch w;
 	u64 when;
@@ -389,6 +468,8 @@ int main(void)
 		TEST(test_map_twice),
 		TEST(test_split_loses_nothing),
 		TEST(test_split_without_memory_changes_nothing),
+		TEST(test_merge),
+		TEST(test_merge_of_what_does_not_fit),
 		TEST(test_drop_stamps_and_unlinks),
 		TEST(test_kept_tables),
 		TEST(test_drop_in_slices),
@@ -396,6 +477,7 @@ int main(void)
 		TEST_HOST(test_visit_high_addresses),
 		TEST(test_destroy),
 		TEST(test_split_beside_a_running_processor),
+		TEST(test_merge_beside_a_running_processor),
 		TEST(test_no_dirty_bit_is_lost),
 		TEST(test_stamp_after_exchange),
 	};
