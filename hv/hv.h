@@ -258,6 +258,9 @@ must_use status instruction_named(struct vcpu *v, u32 id, struct insn *i);
 struct gva_fault { u8 vector; u32 error; u64 address; };
 must_use status gva_copy(struct vcpu *v, gva_t at, void *bytes, u32 length, u32 access, struct gva_fault *fault, gpa_t *device);
 
+/* How the vCPU's own tables are walked, by its registers as they are. */
+struct gwalk_mode vcpu_walk_now(struct vcpu *v);
+
 /* msr.c */
 enum action exit_msr(struct vcpu *v);
 

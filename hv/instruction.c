@@ -96,6 +96,13 @@ static inline const struct gwalk_mode *vcpu_walk_mode(struct vcpu *v, const stru
 	return &v->walk;
 }
 
+struct gwalk_mode vcpu_walk_now(struct vcpu *v)
+{
+	struct guest_mode m;
+	backend->mode(v->g, &m);
+	return *vcpu_walk_mode(v, &m.paging);
+}
+
 static u32 fetch_access(const struct guest_mode *m)
 {
 	return GW_FETCH | (m->cpl == 3 ? GW_USER : 0);

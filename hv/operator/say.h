@@ -1,0 +1,21 @@
+/*
+ * say: text out. Everything that the operator reads goes through one function, in pieces that a serial line takes at once.
+ */
+#ifndef HV_OPERATOR_SAY_H
+#define HV_OPERATOR_SAY_H
+
+#include "abi/types.h"
+
+#define SAY_BYTES 256u /* at most so many in one piece */
+
+struct say {
+	void (*write)(void *context, const char *text, u32 length);
+	void *context;
+};
+
+/* As format_text; a newline becomes CR LF. What is longer than a piece is cut off. */
+void say(const struct say *to, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* The text, then blanks up to `width` characters. */
+void say_column(const struct say *to, const char *text, u32 width);
+
+#endif

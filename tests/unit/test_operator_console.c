@@ -1,0 +1,486 @@
+/*
+ * The operator's console as a whole, over a hypervisor that only remembers what it was asked: consoles and their switches, every command
+ * and its bad input, the ledger.
+ */
+#include "hv/hv.h"
+#include "hv/operator/scroll.h"
+#include "x86/cpu/log.h"
+#include "x86/mm/slots.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+/* ---- the hypervisor ---- */
+
+#define MACHINES 3u
+#define ALL_FRAMES 4096u
+
+struct vm vms[VMS_MAX];
+u32 vm_count;
+bool operator_present;
+struct mm mm;
+struct cpu cpus[MAX_CPUS];
+u32 cpu_total = 1;
+u64 host_tsc_khz = 1000000;
+static const struct backend named = { .name = "svm" };
+const struct backend *backend = &named;
+static const struct boot_info boot = { .module = { { .cmdline = "kernel of all" } } };
+const struct boot_info *boot_info = &boot;
+static struct machine_definition definitions[MACHINES] = {
+	{ .name = "web", .memory = 1 << 20, .vcpus = 2, .weight = 100, .cmdline = "quiet" },
+	{ .name = "db", .memory = 2 << 20, .vcpus = 1, .weight = 200, .disk = { .kind = MON_DISK_MEMORY, .bytes = 4096 } },
+	{ .name = "web-two", .memory = 1 << 20, .vcpus = 1, .weight = 100 },
+};
+static struct scroll scrolls[MACHINES];
+
+static char line[65536], logged[4096], asked[1024], typed[MACHINES][64];
+static u32 written, audits;
+static bool audit_free = true;
+static struct hv_timer *timer;
+
+void console_write(const void *bytes, u32 count)
+{
+	assert_true(written + count < sizeof line);
+	memcpy(line + written, bytes, count);
+	line[written += count] = 0;
+}
+
+void log_line(const char *format, ...)
+{
+	va_list arguments;
+	va_start(arguments, format);
+	vsnprintf(logged, sizeof logged, format, arguments);
+	va_end(arguments);
+}
+
+static void note_asked(const char *what, const struct vm *vm)
+{
+	strcat(strcat(strcat(asked, what), vm ? vm->definition->name : ""), ";");
+}
+
+static const char *refused;
+const char *vm_start(struct vm *vm) { return note_asked("start ", vm), refused; }
+const char *vm_destroy(struct vm *vm) { return note_asked("destroy ", vm), refused; }
+const char *vm_reset(struct vm *vm) { return note_asked("reset ", vm), refused; }
+const char *vm_forget(struct vm *vm) { return note_asked("forget ", vm), refused; }
+void vm_pause(struct vm *vm, enum vm_pause why) { vm->paused |= why; }
+void vm_resume(struct vm *vm, enum vm_pause why) { vm->paused &= ~(u32)why; }
+void host_quit(void) { note_asked("quit", NULL); }
+void monitor_post(struct vm *vm, enum mon_entry_kind kind)
+{
+	assert_int_equal(kind, MON_ENTRY_POWER_BUTTON);
+	note_asked("button ", vm);
+}
+
+void monitor_post_console(struct vm *vm, const u8 *bytes, u32 count)
+{
+	strncat(typed[vm - vms], (const char *)bytes, count);
+}
+
+struct vm *vm_find(const char *name)
+{
+	for (u32 i = 0; i < vm_count; i++)
+		if (vms[i].state != VM_FORGOTTEN && strcmp(vms[i].definition->name, name) == 0)
+			return &vms[i];
+	return NULL;
+}
+
+u64 vm_exits(const struct vm *vm) { return vm->vcpu[0].exits[EXIT_HLT]; }
+const char *exit_name(enum exit_kind kind) { return kind == EXIT_HLT ? "hlt" : "other"; }
+bool audit_claim(const void *by) { return by && audit_free; }
+void audit_unclaim(const void *by) { assert_ptr_equal(by, &operator_entity); }
+void audit_start(struct vm *gone) { assert_null(gone); audits = 3; }
+bool audit_slice(u64 *findings) { *findings = 7; return audits-- != 0; }
+const u64 *audit_kinds(void) { return mm.alloc.kind; }
+void sched_wake(struct entity *e) { e->again = true; }
+bool sched_events(struct cpu *c) { return c->events & CPU_RESCHED; }
+void share_init(struct share *s, u64 weight) { s->scale = weight; }
+void entity_init(struct entity *e, enum entity_kind kind, struct vm *vm, struct share *share)
+{
+	*e = (struct entity){ .kind = kind, .vm = vm, .share = share };
+}
+void timer_init(struct hv_timer *t, void (*fire)(struct hv_timer *)) { *t = (struct hv_timer){ .fire = fire }; }
+void timer_set(struct hv_timer *t, u64 deadline) { timer = deadline == ~0ull ? NULL : t; }
+u64 tsc_now(void) { return 1; }
+void interrupts_take(void) { }
+void *slot_map(u32 slot, hfn_t frame) { (void)slot, (void)frame; fail(); return NULL; }
+void slot_unmap(u32 slot) { (void)slot; fail(); }
+struct gwalk_mode vcpu_walk_now(struct vcpu *v) { (void)v; return (struct gwalk_mode){ .paging = GWALK_4 }; }
+
+/* ---- a person ---- */
+
+static struct cpu processor;
+
+/* Turns until the operator sleeps; a VM that was asked to shows its console again, as its monitor's turn does. */
+static void turns(void)
+{
+	for (u32 n = 0; operator_turn(&processor, &operator_entity) == TURN_YIELD; n++)
+		assert_true(n < 1000);
+	for (u32 i = 0; i < vm_count; i++)
+		if (vms[i].replay)
+			operator_replay(&vms[i]);
+}
+
+static void type(const char *bytes)
+{
+	written = 0;
+	line[0] = 0;
+	for (; *bytes; bytes++)
+		operator_input((const u8 *)bytes, 1);
+	turns();
+}
+
+static void command(const char *text)
+{
+	char with_enter[256];
+	snprintf(with_enter, sizeof with_enter, "%s\r", text);
+	type(with_enter);
+}
+
+static void expect(const char *text)
+{
+	if (!strstr(line, text))
+		fail_msg("no '%s' in:\n%s", text, line);
+}
+
+static void speak(u32 vm, const char *text)
+{
+	operator_output(&vms[vm], (const u8 *)text, (u32)strlen(text));
+}
+
+static int setup(void **state)
+{
+	(void)state;
+	memset(vms, 0, sizeof vms);
+	memset(scrolls, 0, sizeof scrolls);
+	memset(typed, 0, sizeof typed);
+	memset(&mm, 0, sizeof mm);
+	asked[0] = 0;
+	refused = NULL;
+	for (u32 i = 0; i < MACHINES; i++) {
+		vms[i] = (struct vm){ .definition = &definitions[i], .vcpus = (u32)definitions[i].vcpus,
+				      .scrollback = (u8 *)&scrolls[i] };
+		for (u32 v = 0; v < vms[i].vcpus; v++)
+			vms[i].vcpu[v] = (struct vcpu){ .id = v, .entity = { .vm = &vms[i] } };
+	}
+	vm_count = MACHINES;
+	operator_present = true;
+	turns(); /* back to the operator: the machine in the foreground is off */
+	for (u32 i = 0; i < MACHINES; i++)
+		vms[i].state = VM_RUNNING;
+	written = 0;
+	operator_init();
+	turns();
+	return 0;
+}
+
+/* ---- consoles ---- */
+
+static void prompts(void **state)
+{
+	(void)state;
+	assert_string_equal(line, "Ringmur. help lists the commands, Ctrl-] goes to the next console\r\nringmur> ");
+	command("");
+	assert_string_equal(line, "\r\nringmur> ");
+	command("  pause   db  ");
+	assert_string_equal(line, "  pause   db  \r\ndb: paused\r\nringmur> ");
+	type("pau\tw\t\t");
+	expect("pause web");
+	expect("web  web-two  \r\nringmur> pause web");
+	type("\x15walk d\t");
+	expect("walk db ");
+	type("\x15help wa\t");
+	expect("help walk ");
+	type("\x15nonsense w\tlist w\tpause db w\t\x15");
+	assert_null(strstr(line, "web"));
+}
+
+static void switches(void **state)
+{
+	(void)state;
+	speak(0, "one\n");
+	speak(1, "two\n");
+	assert_int_equal(written, strlen("Ringmur. help lists the commands, Ctrl-] goes to the next console\r\nringmur> "));
+	type("li\x1d");
+	expect("\033[0m\r\n--- web: Ctrl-] goes to the next console (2 of 4) ---\r\none\n");
+	speak(0, "shown\n");
+	speak(1, "kept\n");
+	expect("shown\n");
+	assert_null(strstr(line, "kept"));
+	type("root\r");
+	assert_string_equal(typed[0], "root\r");
+	assert_string_equal(typed[1], "");
+	vms[1].paused = PAUSE_MEMORY;
+	type("\x1d");
+	assert_string_equal(line, "\033[0m\r\n--- db, paused: Ctrl-] goes to the next console (3 of 4) ---\r\ntwo\nkept\n");
+	vms[2].state = VM_DEFINED; /* has no console */
+	type("\x1dst\r");
+	expect("--- operator: Ctrl-] goes to the next console (1 of 3), help lists the commands ---\r\nringmur> list\r\n");
+	command("console db");
+	expect("--- db, paused: Ctrl-] goes to the next console (3 of 3) ---");
+	assert_null(strstr(strstr(line, "---"), "ringmur> "));
+}
+
+/* What is typed ahead of a switch goes where the switch leads. */
+static void typed_ahead(void **state)
+{
+	(void)state;
+	type("console db\rselect\x1dx\x1dlist\r");
+	assert_string_equal(typed[1], "select");
+	assert_string_equal(typed[2], "x");
+	expect("  0  web ");
+}
+
+static void replay_is_bounded(void **state)
+{
+	(void)state;
+	for (u32 i = 0; i < 100; i++) {
+		char text[16];
+		snprintf(text, sizeof text, "line %u\n", i);
+		speak(0, text);
+	}
+	command("console web");
+	assert_null(strstr(line, "line 75\n"));
+	expect("---\r\nline 76\nline 77\n");
+	expect("line 99\n");
+}
+
+static void what_becomes_of_it(void **state)
+{
+	(void)state;
+	command("console web");
+	vms[0].paused = PAUSE_MEMORY;
+	operator_note("web is paused");
+	type("");
+	assert_string_equal(line, "\r\n--- web: paused: the host is full ---\r\n");
+	assert_string_equal(logged, "web is paused");
+	vms[0].paused = 0;
+	type("");
+	expect("--- web: running ---");
+	vms[0].state = VM_ENDING;
+	type("lost");
+	vms[0].state = VM_STARTING; /* a reset: stays here */
+	type("");
+	assert_string_equal(line, "");
+	assert_string_equal(typed[0], "");
+	vms[0].state = VM_RUNNING;
+	speak(0, "again");
+	assert_string_equal(line, "again");
+	vms[0].state = VM_DEFINED;
+	operator_note("end: web %s", "power-off");
+	type("");
+	assert_string_equal(line, "\033[0m\r\n--- operator: Ctrl-] goes to the next console (1 of 3), help lists the commands ---\r\nringmur> "
+				  "\r\n* web is paused\r\n* end: web power-off\r\nringmur> ");
+	type("li");
+	operator_note("started");
+	type("");
+	assert_string_equal(line, "\r\n* started\r\nringmur> li");
+	type("\x15");
+}
+
+static void without_an_operator(void **state)
+{
+	(void)state;
+	operator_present = false;
+	written = 0;
+	speak(0, "plain");
+	assert_string_equal(line, "plain");
+	operator_input((const u8 *)"\x1dx", 2);
+	assert_string_equal(typed[0], "\x1dx");
+	operator_note("told");
+	assert_string_equal(logged, "told");
+	assert_string_equal(line, "plain");
+}
+
+/* ---- commands ---- */
+
+static void bad_input(void **state)
+{
+	static const struct { const char *text, *sentence; } table[] = {
+		{ "foo", "there is no command foo; help lists them\r\n" },
+		{ "help foo", "there is no command foo; help lists them\r\n" },
+		{ "info", "usage: info VM: all of one machine, each of its processors\r\n" },
+		{ "list all", "usage: list : all machines" },
+		{ "info web db", "usage: info VM" },
+		{ "walk web gpa 1 2 3", "usage: walk VM[/PROCESSOR] [gpa] ADDRESS" },
+		{ "pause we", "there is no machine we; there are: web db web-two\r\n" },
+		{ "pause web/1", "there is no machine web/1; there are: web db web-two\r\n" },
+		{ "walk web", "usage: walk " },
+		{ "walk web xyz", "web: an address is up to 16 hexadecimal digits, as ffffffff81000000" },
+		{ "walk web 0x", "web: an address is" },
+		{ "walk web gpa", "web: an address is" },
+		{ "walk web gpa:", "web: an address is" },
+		{ "walk web 1 2", "web: an address is" },
+		{ "walk web 12345678123456781", "web: an address is" },
+		{ "walk web 1:2", "web: an address is" },
+		{ "walk web/2 1000", "web: its processors are 0 to 1\r\n" },
+		{ "walk web/ 1000", "web: its processors are 0 to 1\r\n" },
+		{ "walk web/10 1000", "web: its processors are 0 to 1\r\n" },
+		{ "walk none/0 1000", "there is no machine none; there are:" },
+		{ "resume web", "web: it is not paused\r\n" },
+	};
+	(void)state;
+	for (u32 i = 0; i < sizeof table / sizeof table[0]; i++) {
+		command(table[i].text);
+		expect(table[i].sentence);
+		assert_string_equal(line + written - 11, "\r\nringmur> ");
+	}
+	vms[0].state = VM_DEFINED;
+	static const char *const running[] = { "pause", "resume", "power-off", "console", "walk" };
+	for (u32 i = 0; i < sizeof running / sizeof running[0]; i++) {
+		char text[64];
+		snprintf(text, sizeof text, "%s web%s", running[i], i == 4 ? " 1" : "");
+		command(text);
+		expect("web: it does not run\r\nringmur> ");
+	}
+	assert_string_equal(asked, "");
+}
+
+static void actions(void **state)
+{
+	(void)state;
+	command("start web");
+	expect("web: is being made");
+	command("destroy db");
+	command("reset web-two");
+	command("forget db");
+	command("power-off web");
+	expect("web: its power button is pressed");
+	command("quit");
+	assert_string_equal(asked, "start web;destroy db;reset web-two;forget db;button web;quit;");
+	refused = "it is not off";
+	command("start web");
+	expect("web: it is not off\r\nringmur> ");
+	command("pause web");
+	command("pause web");
+	expect("web: it is paused already");
+	command("power-off web");
+	expect("web: its power button is pressed; it notices when it goes on");
+	vms[0].paused |= PAUSE_MEMORY;
+	command("list");
+	expect("paused by the operator, and the host is full\r\n");
+	command("resume web");
+	command("resume web");
+	expect("web: it goes on when the host has memory for it");
+	vms[1].state = VM_FORGOTTEN;
+	command("info db");
+	expect("there is no machine db; there are: web web-two\r\n");
+}
+
+static void shows(void **state)
+{
+	(void)state;
+	vms[0].vcpu[0].exits[EXIT_HLT] = 42;
+	vms[0].vcpu[1].blocked = BLOCK_SIPI;
+	vms[0].share.busy = 12345 * host_tsc_khz;
+	vms[0].pmap.resident = 100;
+	vms[1].state = VM_DEFINED;
+	strcpy(vms[1].ending, "power-off");
+	command("list");
+	expect("  0  web          2         1         0    12.345 s          42  running\r\n");
+	expect("  1  db           1         2         0     0.000 s           0  off (power-off)\r\n");
+	command("info web");
+	expect("web, number 0: running\r\n");
+	expect("promised 1024 KiB = resident 400 + untouched 624;");
+	expect("  kernel      kernel of all\r\n  cmdline     quiet\r\n");
+	expect("  vCPU 0      ready;     0.000 s, 0 turns, 42 exits\r\n");
+	expect("  vCPU 1      not started;");
+	command("info db");
+	expect("db, number 1: off (power-off)\r\n");
+	expect("  disk        memory, 4 KiB\r\n");
+	command("exits web");
+	expect("          42  hlt\r\n          42  of all kinds\r\nringmur> ");
+	command("help");
+	expect("help      [COMMAND]                     this list, or one command's usage\r\n");
+	expect("quit  ");
+	command("help walk");
+	expect("usage: walk VM[/PROCESSOR] [gpa] ADDRESS: each step");
+}
+
+static void audit(void **state)
+{
+	(void)state;
+	command("audit");
+	expect("\r\naudit: 7 findings\r\nringmur> ");
+	audit_free = false;
+	command("audit");
+	expect("audit: another one is running; try again in a moment\r\nringmur> ");
+	audit_free = true;
+}
+
+static void ledger(void **state)
+{
+	(void)state;
+	vms[0].pmap.resident = 100;
+	vms[1].pmap.resident = 50;
+	vms[1].private_frames = 7;
+	mm.frames.limit = ALL_FRAMES;
+	mm.pool.blocks = 1;
+	mm.alloc.free_frames = 2000;
+	u64 *kind = mm.alloc.kind;
+	kind[FRAME_GUEST] = 150;
+	kind[FRAME_PRIVATE] = 7;
+	kind[FRAME_POOL] = BLOCK_FRAMES;
+	kind[FRAME_IMAGE] = 300;
+	kind[FRAME_BOOT] = 20;
+	kind[FRAME_SCRUBBING] = 8;
+	kind[FRAME_FREE] = 2000;
+	kind[FRAME_ABSENT] = ALL_FRAMES - 2997;
+	command("ledger");
+	expect("        1024         400         624             0         0  web\r\n");
+	expect("        2048         200        1848            28         0  db\r\n");
+	expect("         600  guest: resident in machines\r\n");
+	expect("       11988  = installed\r\nledger: adds up\r\nringmur> ");
+	static u64 *const one_more[] = { &mm.alloc.kind[FRAME_GUEST], &mm.alloc.kind[FRAME_PRIVATE], &mm.alloc.kind[FRAME_POOL],
+					 &mm.alloc.kind[FRAME_IMAGE], &mm.alloc.free_frames, &vms[2].pmap.resident };
+	for (u32 i = 0; i < sizeof one_more / sizeof one_more[0]; i++) {
+		++*one_more[i];
+		command("ledger");
+		expect("ledger: differs: ");
+		assert_null(strstr(line, "adds up"));
+		--*one_more[i];
+	}
+	vms[0].pmap.resident = 257; /* more than promised */
+	kind[FRAME_GUEST] = 307;
+	kind[FRAME_IMAGE] -= 157;
+	command("ledger");
+	expect("ledger: differs: machines with more resident than promised: 1 and 0\r\n");
+}
+
+static void walks(void **state)
+{
+	(void)state;
+	command("walk web/1 0x8000000000000000");
+	assert_string_equal(line, "walk web/1 0x8000000000000000\r\n");
+	assert_int_equal(vms[0].vcpu[1].requests, REQUEST_WALK);
+	assert_non_null(timer);
+	operator_walk(&vms[0].vcpu[0]); /* was not asked */
+	assert_string_equal(line, "walk web/1 0x8000000000000000\r\n");
+	operator_walk(&vms[0].vcpu[1]);
+	turns();
+	expect("walk of web, vCPU 1: guest-virtual 8000000000000000, 4-level paging, CR3 0\r\n  = #GP: the address is not canonical\r\nringmur> ");
+	assert_null(timer);
+	command("walk db gpa:123");
+	timer->fire(timer);
+	turns();
+	expect("walk: vCPU 0 of db has had no turn in 2 s: see info db\r\nringmur> ");
+	operator_walk(&vms[1].vcpu[0]); /* too late: nothing is drawn */
+	assert_string_equal(line + written - 11, "\r\nringmur> ");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup(prompts, setup), cmocka_unit_test_setup(switches, setup), cmocka_unit_test_setup(typed_ahead, setup),
+		cmocka_unit_test_setup(replay_is_bounded, setup), cmocka_unit_test_setup(what_becomes_of_it, setup),
+		cmocka_unit_test_setup(without_an_operator, setup), cmocka_unit_test_setup(bad_input, setup),
+		cmocka_unit_test_setup(actions, setup), cmocka_unit_test_setup(shows, setup), cmocka_unit_test_setup(audit, setup),
+		cmocka_unit_test_setup(ledger, setup), cmocka_unit_test_setup(walks, setup),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
