@@ -189,12 +189,13 @@ FUZZ_C      := $(wildcard tests/fuzz/fuzz_*.c)
 FUZZ_decode := x86/decode.c
 FUZZ_boot   := x86/boot/acpi.c x86/boot/memory_map.c x86/boot/multiboot.c x86/boot/options.c x86/boot/words.c x86/boot/machines.c x86/cpu/format.c
 FUZZ_monitor := $(filter-out monitor/main.c monitor/emulate% monitor/lib/call.c monitor/lib/string.c,$(MONITOR_C)) monitor/host/fake_ring0.c
+FUZZ_virtio := $(FUZZ_monitor)
 
 $(B)/host-clang/tests/fuzz/fuzz_%: tests/fuzz/fuzz_%.c $(wildcard tests/fuzz/*.h) x86/decode.c x86/decode.h $(ZYDIS_C:%=$(B)/host-clang/zydis/%.o)
 	@mkdir -p $(@D)
 	$(call made,FUZZ)
 	$(Q)$(CLANG) $(filter-out -MMD -MP,$(HOSTED)) -fsanitize=fuzzer $< $(FUZZ_$*) $(filter %.o,$^) -o $@
-$(B)/host-clang/tests/fuzz/fuzz_monitor: $(FUZZ_monitor) $(wildcard monitor/*.h monitor/*/*.h) $(B)/acpi/dsdt.hex
+$(B)/host-clang/tests/fuzz/fuzz_monitor $(B)/host-clang/tests/fuzz/fuzz_virtio: $(FUZZ_monitor) $(wildcard monitor/*.h monitor/*/*.h tests/unit/virtio_*.h) $(B)/acpi/dsdt.hex
 
 .PHONY: fuzz
 fuzz: $(FUZZ_C:%.c=$(B)/host-clang/%)

@@ -14,7 +14,7 @@ enum { /* virtio_pci_common_cfg */
 	VP_DESC = 32, VP_DRIVER = 40, VP_DEVICE = 48,
 };
 enum { VP_COMMON = 0, VP_ISR = 0x1000, VP_CONFIG = 0x2000, VP_NOTIFY = 0x3000, VP_TABLE = 0x4000, VP_PBA = 0x5000 };
-enum { DRIVER_MEMORY = 1 << 20, DRIVER_RING_BYTES = 0x4000, DRIVER_QUEUE = 64 };
+enum { DRIVER_MEMORY = 1 << 16, DRIVER_RING_BYTES = 0x4000, DRIVER_QUEUE = 64 };
 
 struct driver {
 	struct machine *machine;
