@@ -264,6 +264,7 @@ static void reads_and_writes(void)
 
 	check_equal("a read", request(IN, 0, PAGE_SIZE), OK);
 	copy(before, buffer[0], PAGE_SIZE);
+	check("nobody has written here before", !all_are(before + 3 * SECTOR, 0xa5, SECTOR));
 	fill(buffer[0], 0xa5, 2 * SECTOR);
 	check_equal("a write", request(OUT, 3, 2 * SECTOR), OK);
 	check_equal("a flush", request(FLUSH, 0, 0), OK);
