@@ -9,13 +9,28 @@
 #include "x86/boot/acpi.h"
 #include "x86/boot/multiboot.h"
 #include "x86/boot/multiboot_abi.h"
-#include "x86/boot/options.h"
+#include "x86/boot/machines.h"
 
 #define BASE 0x1000u
 #define COPIES 4096u /* a parser that asks for more gets no more */
 #define PHYS_BITS 40u
 
 struct memory { const u8 *bytes; u64 length; void *copies[COPIES]; u32 count; };
+
+static void fuzz_machines(const u8 *bytes, size_t length)
+{
+	static struct machine_definition at[MACHINES_MAX];
+	static const struct boot_info boot = { .module_count = 2, .module = { { .cmdline = "kernel", .bytes = 1 << 20 },
+									      { .cmdline = "disk x", .bytes = 1 << 20 } } };
+	char error[WORDS_ERROR_BYTES] = "";
+	u32 count;
+	status r = machines_parse((const char *)bytes, length, &boot, at, &count, error);
+	if ((r == OK) == !!error[0] || count > MACHINES_MAX || (r == OK && !count))
+		abort();
+	for (u32 i = 0; i < count; i++)
+		if (at[i].kernel >= boot.module_count || !at[i].name[0] || at[i].modules.count > MODULES_MOST)
+			abort();
+}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -102,10 +117,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	memcpy(bytes, data + 1, size - 1);
 	m.bytes = bytes;
 	m.length = size - 1;
-	switch (data[0] % 4) {
+	switch (data[0] % 5) {
 	case 0: fuzz_loader(MULTIBOOT1_MAGIC, &reader); break;
 	case 1: fuzz_loader(MULTIBOOT2_MAGIC, &reader); break;
 	case 2: fuzz_acpi(bytes, size - 1, &reader); break;
+	case 3: fuzz_machines(bytes, size - 1); break;
 	default: fuzz_options(bytes, size - 1);
 	}
 	while (m.count)
