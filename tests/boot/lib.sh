@@ -41,6 +41,19 @@ expect_log() {
 	fi
 }
 
+# several MEMORY PROCESSORS SECONDS WORDS MODULE...: boots machines defined by the text in $vms, without a terminal; each MODULE is a file and its
+# name. Consoles go to standard output, the log to $scratch/log.
+several() {
+	local memory=$1 processors=$2 seconds=$3 words=$4 modules="$scratch/vms vms"
+	shift 4
+	for module in "$@"; do modules+=",$module"; done
+	printf '%s\n' "$vms" >"$scratch/vms"
+	: >"$scratch/log"
+	timeout "$seconds" qemu-system-x86_64 -machine pc -accel tcg -cpu max,+svm -smp "$processors" -m "$memory" -nodefaults -display none \
+		-monitor none -no-reboot -serial stdio -serial "file:$scratch/log" -kernel build/ringmur.bin \
+		-append "console=com1 log=com2 panic=exit $words" -initrd "$modules"
+}
+
 finish() {
 	[ "$failed" = 0 ] || exit 1
 	exit 0

@@ -1,0 +1,57 @@
+# Several machines on one host: side by side, more promised than there is, resets, bad definitions.
+# timeout: 240
+. "$(dirname "$0")/lib.sh"
+
+ends() { grep -cE "^end: $1" "$scratch/log"; }
+count_is() { # TITLE WANTED GOT
+	if [ "$2" = "$3" ]; then echo "ok   $1"; else
+		echo "FAIL $1: $3, wanted $2"
+		tail -n 40 "$scratch/log" | sed 's/^/    /'
+		failed=$((failed + 1))
+	fi
+}
+
+vms='# three, two of them on one image
+vm name=a mem=64M kernel=hello reset=end
+vm name=b mem=64M kernel=hello vcpus=2 reset=end
+vm name=c mem=64M kernel=registers vcpus=2 reset=end weight=300
+vm name=d mem=128M kernel=hello start=no'
+for processors in 1 2 4; do
+	expect "three machines on $processors processors" 0 "registers: 29 passed, 0 failed" \
+		several 256M $processors 60 operator=no "build/guests/hello.elf hello" "build/guests/registers.elf registers"
+	count_is "each ended by itself" 3 "$(ends '[abc] test 0$')"
+	count_is "clean audits at each end" 6 "$(grep -c '^audit: clean' "$scratch/log")"
+done
+expect_log "what was not needed any more came home" "^audit: clean; frames: guest 0 private 0 .* boot [1-9]"
+
+vms='vm name=big1 mem=300M kernel=memory reset=end
+vm name=big2 mem=300M kernel=memory reset=end'
+expect "600 MiB promised on 448, all of it touched" 0 "memory: 5 passed, 0 failed" \
+	several 448M 2 90 operator=no "build/guests/memory.elf memory"
+# When both wait, nobody could give any back: then one is ended, and the other goes on.
+count_is "one did it, then the other had its memory" 2 "$(ends 'big[12] (test 0|killed: the host has no memory left, and nobody.*)$')"
+count_is "at least one of them to the end" yes "$(ends 'big[12] test 0$' | sed 's/[12]/yes/')"
+expect_log "one of them waited for memory" "big[12] is paused: the host's memory is full"
+
+vms='vm name=alone mem=64M kernel=memory reset=end
+vm name=again mem=16M kernel=triple reset=restart'
+expect "a machine that resets for ever beside one that works" 124 "memory: 5 passed, 0 failed" \
+	several 256M 2 12 operator=no "build/guests/memory.elf memory" "build/guests/triple.elf triple"
+count_is "the one that works ended by itself" 1 "$(ends 'alone test 0$')"
+if [ "$(ends 'again triple fault$')" -lt 3 ]; then
+	count_is "the other was reset again and again" "3 or more" "$(ends 'again triple fault$')"
+fi
+
+bad_definition() { # TITLE LINE SENTENCE
+	vms=$2
+	expect "$1" 0 "" several 256M 1 30 operator=no "build/guests/hello.elf hello"
+	expect_log "  and why" "$3"
+}
+bad_definition "a definition without a kernel" "vm name=a" "error: vms, line 1: the machine a needs a kernel"
+bad_definition "a module that is not there" "vm name=a kernel=nothing" "error: vms, line 1: kernel=nothing: no boot module has this name"
+bad_definition "a word that is none" "vm name=a kernel=hello colour=red" "error: vms, line 1: there is no option colour; there are name mem"
+bad_definition "a machine larger than the host" "vm name=a kernel=hello mem=1G" "error: mem=1024M is more than this host can give"
+vms='vm name=a mem=64M kernel=hello monitor=hello reset=end'
+expect "a monitor that is no program" 0 "" several 256M 1 30 operator=no "build/guests/hello.elf hello"
+expect_log "  and why" "^end: a could not start: its monitor= is no program"
+finish
