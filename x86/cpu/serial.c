@@ -10,18 +10,18 @@
 
 enum { LSR_READY = 1, LSR_EMPTY = 0x20, LSR_IDLE = 0x40 };
 #define FIFO_BYTES 16u
-#define SEND_LOOKS 200000u
+#define SEND_LOOKS 2000000u /* some seconds: an emulator's other threads may get no processor for as long */
 #define RING_BYTES 1024u /* a power of two */
 
-struct uart uarts[] = { [LINE_COM1] = { 0x3f8, 4, false }, [LINE_COM2] = { 0x2f8, 3, false } };
+struct uart uarts[] = { [LINE_COM1] = { 0x3f8, 4, false, false }, [LINE_COM2] = { 0x2f8, 3, false, false } };
 
 static u8 ring[RING_BYTES];
 static u32 ring_in, ring_out;
 enum option_line serial_listened = LINE_NONE;
 
-static bool wait_for(u16 port, u8 bit)
+static bool wait_for(u16 port, u8 bit, u32 looks)
 {
-	for (u32 i = 0; i < SEND_LOOKS; i++) {
+	for (u32 i = 0; i < looks; i++) {
 		if (in8(port + UART_LSR) & bit)
 			return true;
 		pause();
@@ -29,16 +29,22 @@ static bool wait_for(u16 port, u8 bit)
 	return false;
 }
 
+/* One that has not drained gets a single look each time, until it has. */
+static bool drained(struct uart *u, u8 bit)
+{
+	u->stuck = !wait_for(u->port, bit, u->stuck ? 1 : SEND_LOOKS);
+	return !u->stuck;
+}
+
 void serial_write(enum option_line line, const void *bytes, u32 count)
 {
 	const u8 *p = bytes;
-	if (line == LINE_NONE)
+	if (line == LINE_NONE || !uarts[line].alive)
 		return;
-	for (u32 i = 0; i < count && uarts[line].alive; i++) {
-		if (i % FIFO_BYTES == 0 && !wait_for(uarts[line].port, LSR_EMPTY))
-			uarts[line].alive = false;
-		else
-			out8(uarts[line].port, p[i]);
+	for (u32 i = 0; i < count; i++) {
+		if (i % FIFO_BYTES == 0 && !drained(&uarts[line], LSR_EMPTY))
+			return;
+		out8(uarts[line].port, p[i]);
 	}
 }
 
@@ -46,7 +52,7 @@ void serial_drain(void)
 {
 	for (u32 i = 0; i < LINE_NONE; i++)
 		if (uarts[i].alive)
-			uarts[i].alive = wait_for(uarts[i].port, LSR_IDLE);
+			(void)drained(&uarts[i], LSR_IDLE);
 }
 
 bool serial_interrupt(void)

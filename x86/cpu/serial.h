@@ -1,5 +1,5 @@
 /*
- * serial: two 16550s. Sending never waits for ever: a port that does not drain is given up, and what is sent to it is dropped.
+ * serial: two 16550s. Sending never waits for ever: what is sent to a port that does not drain is dropped, until it does.
  */
 #ifndef X86_CPU_SERIAL_H
 #define X86_CPU_SERIAL_H
@@ -8,7 +8,7 @@
 #include "x86/boot/options.h"
 
 enum uart_register { UART_DATA, UART_IER, UART_FCR, UART_LCR, UART_MCR, UART_LSR };
-extern struct uart { u16 port; u8 irq; bool alive; } uarts[];
+extern struct uart { u16 port; u8 irq; bool alive, stuck; } uarts[];
 extern enum option_line serial_listened; /* whose receive interrupts come to processor 0 */
 
 void serial_write(enum option_line line, const void *bytes, u32 count);
