@@ -25,12 +25,21 @@ void console_flush(struct console *c)
 	timer_set(c->timers, TIMER_CONSOLE, TIMER_NEVER);
 }
 
-void console_put(struct console *c, enum console_device from, u8 byte)
+void console_write(struct console *c, enum console_device from, const u8 *bytes, u64 count)
 {
+	u8 byte = 0;
+
 	c->last = from;
-	if (c->count == 0)
-		timer_set(c->timers, TIMER_CONSOLE, ring0_tsc() + c->delay);
-	c->bytes[c->count++] = byte;
-	if (byte == '\n' || c->count == CONSOLE_BUFFER)
+	for (u64 i = 0; i < count; i++) {
+		if (c->count == 0)
+			timer_set(c->timers, TIMER_CONSOLE, ring0_tsc() + c->delay);
+		byte = bytes[i];
+		c->bytes[c->count++] = byte;
+		if (c->count == CONSOLE_BUFFER)
+			console_flush(c);
+	}
+	if (byte == '\n')
 		console_flush(c);
 }
+
+void console_put(struct console *c, enum console_device from, u8 byte) { console_write(c, from, &byte, 1); }

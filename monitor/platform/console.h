@@ -1,8 +1,8 @@
 /*
  * console: bytes from devices to the operator, gathered so that a line costs one call.
  *
- * They leave at a newline, when the buffer is full, before the VM ends, and otherwise CONSOLE_DELAY after the first of them (a prompt
- * has no newline).
+ * They leave when what was written ends with a newline, when the buffer is full, before the VM ends, and otherwise CONSOLE_DELAY after the
+ * first of them (a prompt has no newline).
  */
 #ifndef MONITOR_PLATFORM_CONSOLE_H
 #define MONITOR_PLATFORM_CONSOLE_H
@@ -23,6 +23,7 @@ struct console {
 };
 
 void console_init(struct console *c, struct timers *timers, u64 tsc_khz);
+void console_write(struct console *c, enum console_device from, const u8 *bytes, u64 count);
 void console_put(struct console *c, enum console_device from, u8 byte);
 void console_flush(struct console *c);
 

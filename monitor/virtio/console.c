@@ -41,8 +41,7 @@ static u64 print(struct virtio_console *c, u64 budget)
 	u64 done = 0, part;
 
 	for (u8 *at; (at = virtqueue_piece(&c->out, &c->out.out, budget - done, &part)) != NULL; done += part)
-		for (u64 i = 0; i < part; i++)
-			console_put(c->console, CONSOLE_VIRTIO, at[i]);
+		console_write(c->console, CONSOLE_VIRTIO, at, part);
 	return done;
 }
 

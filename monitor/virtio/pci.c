@@ -146,6 +146,8 @@ static void config_written(struct pci_function *f, u32 offset, u32 size)
 	(void)size;
 	if (through_window(d, offset, &at, &length))
 		bar_write(f, BAR, at, length, pci_get(f, offset, length));
+	if (msix_enabled(&d->msix))
+		virtio_pci_isr_take(d); /* the pin is not for this driver */
 	msix_update(&d->msix);
 	if (offset == PCI_COMMAND)
 		virtio_work(d); /* it may have become a master */
