@@ -12,6 +12,7 @@ failed=0 ran=0 skipped=0
 
 run_one() {
 	local name=$1 want=$2 memory=$3 image=$1 vcpus=1 bare=yes limit=20 modules= off=no option
+	local -a devices=()
 	shift 3
 	for option; do
 		case $option in
@@ -28,9 +29,14 @@ run_one() {
 		skipped=$((skipped + 1))
 		return
 	fi
+	if [ "$bare" = virtio ]; then # QEMU's own, a disk of zeros
+		truncate -s 1M "$out/virtio.disk"
+		devices=(-drive "if=none,id=disk,format=raw,snapshot=on,file=$out/virtio.disk" -device virtio-blk-pci,drive=disk,disable-legacy=on
+			-device virtio-serial-pci,disable-legacy=on -chardev null,id=line -device virtconsole,chardev=line)
+	fi
 	local log=$out/$name.bare.txt began=$EPOCHREALTIME status
 	timeout -s KILL "$limit" "$qemu" -kernel "$out/$image.elf" ${modules:+-initrd "$modules"} -cpu max -m "$memory" -smp "$vcpus" \
-		-device isa-debug-exit,iobase=0xf4,iosize=4 -serial stdio -display none -nodefaults -no-reboot \
+		-device isa-debug-exit,iobase=0xf4,iosize=4 -serial stdio -display none -nodefaults -no-reboot "${devices[@]}" \
 		>"$log" 2>&1 </dev/null
 	status=$?
 	# The device's status is value * 2 + 1; 0 is a power-off, or with -no-reboot a triple fault: 125 for Ringmur.
