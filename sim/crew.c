@@ -160,6 +160,20 @@ static bool may_stay_buffered(unsigned point)
 	return point == POINT_ENTRY_COMPARES || point == POINT_TAG_WRAP;
 }
 
+/* Passed once for each of many pages, or again and again: at some of them. */
+static bool is_frequent(unsigned point)
+{
+	return point == POINT_LOCK_WAIT || point == POINT_DROP_TAKEN || point == POINT_PROTECT_WEAKENED || point == POINT_RELEASED;
+}
+
+static void whoever_looks(void)
+{
+	sim_adversary(crew.s, 1);
+	sim_judge(crew.s);
+	if (crew.look)
+		crew.look(crew.s);
+}
+
 static bool others_go_on(const char *where, bool must)
 {
 	struct sim *s = crew.s;
@@ -168,10 +182,6 @@ static bool others_go_on(const char *where, bool must)
 	crew.trace[crew.traced++ % TRACE].where = where;
 	if (++crew.since_progress > STUCK)
 		sim_fail("nobody gets on: each processor waits for another");
-	sim_adversary(s, 1);
-	sim_judge(s);
-	if (crew.look)
-		crew.look(s);
 	if (!must && sim_random(s, crew.calm))
 		return false;
 	if (!must && sim_random(s, 12) == 0)
@@ -197,6 +207,8 @@ void sim_at_point(unsigned point)
 	else if (!may_stay_buffered(point))
 		empty_store_buffer(m);
 	crew.count[point].passed++;
+	if (!is_frequent(point) || sim_random(crew.s, 8) == 0)
+		whoever_looks();
 	crew.count[point].between += others_go_on(names[point], point == POINT_LOCK_WAIT);
 }
 
@@ -204,6 +216,7 @@ void crew_pause(const char *where)
 {
 	if (!crew.s)
 		return;
+	whoever_looks();
 	others_go_on(where, false);
 }
 
