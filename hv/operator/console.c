@@ -19,6 +19,7 @@
 #include "x86/cpu/log.h"
 
 #define SWITCH_KEY 0x1d /* Ctrl-] */
+#define ESCAPE 0x1b
 #define REPLAY_LINES 24u
 #define REPLAY_BYTES 4096u
 #define NOTE_BYTES 192u
@@ -90,16 +91,30 @@ void operator_output(struct vm *vm, const u8 *bytes, u32 count)
 	write_of(vm, bytes, count);
 }
 
+/* Drops the terminal's escape sequences: one that was a question (ESC [ 6 n) must not be asked again. `in`: the last byte of its beginning. */
+static u32 without_sequences(u8 *bytes, u32 count, u8 *in)
+{
+	u32 kept = 0;
+	for (u32 i = 0; i < count; i++) {
+		bool begins = bytes[i] == ESCAPE || (*in == ESCAPE && bytes[i] == '[');
+		bool ends = !begins && (*in == ESCAPE || bytes[i] >= '@');
+		if (!begins && !*in)
+			bytes[kept++] = bytes[i];
+		*in = begins ? bytes[i] : ends ? 0 : *in;
+	}
+	return kept;
+}
+
 void operator_replay(struct vm *vm)
 {
 	const struct scroll *s = (const struct scroll *)vm->scrollback;
-	u8 bytes[SAY_BYTES];
+	u8 bytes[SAY_BYTES], in = 0;
 	lock_take(&lock);
 	vm->replay = false;
 	lock_give(&lock);
 	u64 at = scroll_last(s, REPLAY_LINES, REPLAY_BYTES);
 	for (u32 count; (count = scroll_read(s, &at, bytes, sizeof bytes)) != 0;)
-		write_of(vm, bytes, count);
+		write_of(vm, bytes, without_sequences(bytes, count, &in));
 }
 
 /* ---- notes ---- */

@@ -20,10 +20,11 @@ const char *show_state(const struct vm *vm, char text[STATE_BYTES])
 	static const char *const states[] = {
 		[VM_DEFINED] = "off", [VM_STARTING] = "starting", [VM_ENDING] = "ending", [VM_FORGOTTEN] = "forgotten",
 	};
-	if (vm->state == VM_RUNNING)
+	u32 state = vm->state;
+	if (state == VM_RUNNING)
 		return paused[vm->paused];
-	bool how = vm->ending[0] && vm->state != VM_STARTING;
-	format_text(text, STATE_BYTES, "%s%s%s%s", states[vm->state], how ? " (" : "", how ? vm->ending : "", how ? ")" : "");
+	bool how = vm->ending[0] && state != VM_STARTING;
+	format_text(text, STATE_BYTES, "%s%s%s%s", states[state], how ? " (" : "", how ? vm->ending : "", how ? ")" : "");
 	return text;
 }
 

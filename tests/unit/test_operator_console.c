@@ -249,6 +249,21 @@ static void typed_ahead(void **state)
 	expect("  0  web ");
 }
 
+/* Colours and questions of a terminal are for the moment in which they are said. */
+static void replay_without_sequences(void **state)
+{
+	(void)state;
+	speak(0, "a\033[6nb\033[1;31mred\033[0m\033Mc [x] \033\033[2Jd\n");
+	for (u32 i = 0; i < 50; i++)
+		speak(0, "0123456789\033[6n"); /* some lie across two pieces */
+	type("\x1d");
+	char *replayed = strstr(line, "---\r\n") + 5;
+	assert_memory_equal(replayed, "abredc [x] d\n01234567890123456789", 33);
+	assert_int_equal(strlen(replayed), strlen("abredc [x] d\n") + 500);
+	speak(0, "\033[6n");
+	expect("9\033[6n");
+}
+
 static void replay_is_bounded(void **state)
 {
 	(void)state;
@@ -496,7 +511,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(prompts, setup), cmocka_unit_test_setup(switches, setup), cmocka_unit_test_setup(typed_ahead, setup),
 		cmocka_unit_test_setup(said_before_the_replay, setup),
-		cmocka_unit_test_setup(replay_is_bounded, setup), cmocka_unit_test_setup(what_becomes_of_it, setup),
+		cmocka_unit_test_setup(replay_is_bounded, setup), cmocka_unit_test_setup(replay_without_sequences, setup),
+		cmocka_unit_test_setup(what_becomes_of_it, setup),
 		cmocka_unit_test_setup(without_an_operator, setup), cmocka_unit_test_setup(bad_input, setup),
 		cmocka_unit_test_setup(actions, setup), cmocka_unit_test_setup(shows, setup), cmocka_unit_test_setup(audit, setup),
 		cmocka_unit_test_setup(ledger, setup), cmocka_unit_test_setup(walks, setup),
