@@ -19,12 +19,13 @@ class Rig:
         self.log = os.path.join(folder, "log")
         console, control = os.path.join(scratch, "console"), os.path.join(scratch, "qmp")
         os.makedirs(folder, exist_ok=True)
-        command = qemu_command(host, scratch, f"socket,path={console},server=on,wait=on", self.log)
-        command += ["-qmp", f"unix:{control},server=on,wait=off"]
+        command = qemu_command(host, scratch, f"socket,path={console},server=on,wait=off", self.log)
+        command += ["-qmp", f"unix:{control},server=on,wait=off", "-S"]
         self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
         try:
             self.line = Line(connect(console, self.process), os.path.join(folder, "console"))
             self.qmp = Qmp(control, self.process)
+            self.qmp.execute("cont")  # now that nothing can be missed
         except BaseException:
             stop(self.process)
             raise
