@@ -259,6 +259,17 @@ guest-debian-membench: $(KERNEL) $(GUESTS)/membench.cpio
 
 include tests/guests/guests.mk
 
+# ---- other monitors: programs for ring 3 that tests put in Ringmur's own's place ----
+
+$(B)/monitors/%.elf: tests/monitors/%.c $(addprefix $(B)/monitor/monitor/lib/,start.S.o call.o string.o string.S.o) $(MONITOR_LD) Makefile
+	@mkdir -p $(@D)
+	$(call made,LD)
+	$(Q)$(CC) $(MONITOR) -MF $(@:.elf=.d) -c $< -o $(@:.elf=.o)
+	$(Q)$(LD) -nostdlib -static --gc-sections -z noexecstack -z max-page-size=4096 --build-id=none -T $(MONITOR_LD) -o $@ $(@:.elf=.o) $(filter %.o,$^)
+
+.PHONY: monitors
+monitors: $(patsubst tests/monitors/%.c,$(B)/monitors/%.elf,$(wildcard tests/monitors/*.c))
+
 # ---- a disc for a PC ----
 
 .PHONY: iso
@@ -320,7 +331,7 @@ bench:
 # ---- all that tests need ----
 
 .PHONY: everything
-everything: all unit fuzz guests guest-debian guest-debian-membench guest-userland
+everything: all unit fuzz guests monitors guest-debian guest-debian-membench guest-userland
 
 # ---- dependency files ----
 

@@ -1,6 +1,6 @@
 /*
  * calm: a well-behaved neighbour. Each processor counts in a loop and leaves the machine alone; what it says when a byte is typed shows how
- * much of a processor it got: `calm: C loops in M ms`, both since the last time it was asked.
+ * much of a processor it got: `calm N: C loops in M ms`, the N-th answer; both since the last one.
  */
 #include "lib/guest.h"
 
@@ -21,6 +21,7 @@ static void count(void)
 static void answer(void)
 {
 	u64 per_ms = tsc_per_ms(), began = rdtsc(), looked = began, from = loops;
+	unsigned answers = 0;
 
 	for (;;) {
 		for (volatile u32 i = 0; i < ROUND; i++)
@@ -32,7 +33,7 @@ static void answer(void)
 		looked = now;
 		if (typed() < 0)
 			continue;
-		say("calm: %lu loops in %lu ms\n", done - from, (now - began) / per_ms);
+		say("calm %u: %lu loops in %lu ms\n", ++answers, done - from, (now - began) / per_ms);
 		began = now;
 		from = done;
 	}

@@ -69,6 +69,7 @@ class Host:
     def __init__(self, cpus, mebibytes, words, modules):
         self.cpus, self.mebibytes, self.words, self.modules = cpus, mebibytes, words, modules
         self.chipset, self.cpu, self.boot = "pc", None, "multiboot"
+        self.counted = False  # one instruction is one nanosecond, whatever the accelerator was to be
 
 
 def lay_out(modules, scratch):
@@ -94,7 +95,9 @@ def make_disc(host, scratch):
 def qemu_command(host, scratch, console, log):
     """`console`: the chardev behind the first serial port, as -chardev takes it, its id left out."""
     accel, why = choose_accelerator()
-    counted = accel == "counted" and host.cpus == 1
+    counted = host.counted or (accel == "counted" and host.cpus == 1)
+    if host.counted:
+        accel, why = "tcg", "instructions are counted"
     accel = "kvm" if accel == "kvm" else "tcg"
     say("Machine: QEMU, " + (f"KVM ({why})" if accel == "kvm" else f"emulated by TCG ({why})"))
     cpu = host.cpu or ("host" if accel == "kvm" else "max,+svm")

@@ -12,7 +12,7 @@ from lab.line import Silence
 
 PROMPT = "ringmur> "
 SWITCH = "\x1d"
-SWITCH_SECONDS, ANSWER_SECONDS = 20, 30
+SWITCH_SECONDS, ANSWER_SECONDS, AUDIT_PAUSE_SECONDS = 20, 30, 0.2
 CONSOLES_MOST = 20
 
 
@@ -97,11 +97,13 @@ class Operator:
             time.sleep(0.3)
 
     def audit(self, seconds=60):
-        for _ in range(10):
+        """Machines that end are audited too: then it is someone else's turn."""
+        limit = time.monotonic() + seconds
+        while True:
             answer = self.command("audit", seconds)
-            if not any("another one is running" in line for line in answer):
+            if not any("another one is running" in line for line in answer) or time.monotonic() > limit:
                 break
-            time.sleep(0.5)
+            time.sleep(AUDIT_PAUSE_SECONDS)
         if not any(re.match(r"audit: (clean|0 findings)", line) for line in answer):
             raise Wrong("the audit is not clean: " + " / ".join(answer))
         self.audits += 1

@@ -17,7 +17,7 @@ SPARE = "spare"
 HOST_CPUS, HOST_MEBIBYTES = 2, 4096
 USERLAND = os.path.join(BUILD, "guests/userland.cpio")
 TARGETS = ["all", "guest-userland"]
-DISK_KIB = 512
+DISK_KIB = 1024
 WORDS = "console=com1 log=com2 panic=exit operator=yes"
 STATUS_ENDED = 125
 RECORD_LINES = 80

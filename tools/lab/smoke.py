@@ -30,11 +30,12 @@ LIMIT_SECONDS = 380
 UP_SECONDS, KEYS_SECONDS, SEARCH_SECONDS, OFF_SECONDS = 170, 120, 90, 60
 PATTERN_MIB, LEAST_SEARCHED_MIB = 1024, 1000
 PATTERN_KEYS = PATTERN_MIB * MIB // keys.LINE
-SCRUB_SECONDS = 60 # in which the idle processors have scrubbed what a machine left
-LOOK_SECONDS = 2   # at one console before looking at the next
-AUDIT_EACH = 4     # looks, on the average
+SCRUB_SECONDS = 60  # in which the idle processors have scrubbed what a machine left
+SCRUB_LOOK_SECONDS = 3
+LOOK_SECONDS = 2    # at one console before looking at the next
+AUDIT_EACH = 4      # looks, on the average
 SHOWN_LINES = 25
-DISK_KIB = 300     # the line of web's disk that is read
+DISK_KIB = 300      # the line of web's disk that is read
 
 
 class Smoke:
@@ -90,9 +91,14 @@ class Smoke:
 
     # ---- the parts ----
 
+    def up(self, names):
+        for name in names:
+            self.operator.wait_state(name, "running", UP_SECONDS)
+        self.gather({name: rf"^{name} up: .*\n" for name in names}, UP_SECONDS, "userland")
+
     def three(self):
         names = session.MACHINES
-        self.gather({name: rf"^{name} up: .*\n" for name in names}, UP_SECONDS, "userland")
+        self.up(names)
         up = time.monotonic() - self.began
         self.figures.append(f"3 machines up in {up:.0f} s")
         self.check()
@@ -117,30 +123,42 @@ class Smoke:
         found = keys.search(self.rig.qmp, self.rig.host.mebibytes * MIB, self.words.values(), self.scratch)
         return {name: found[word] for name, word in self.words.items()}
 
+    def found_all(self, names):
+        """The keys that must be there; answers how often, and where first, each stands in the host's memory."""
+        found = self.search()
+        for name in names:
+            if found[name][0] < PATTERN_KEYS:
+                raise Wrong(f"the search from outside is blind: {name}'s key stands in the host's memory {found[name][0]} times,"
+                            f" not {PATTERN_KEYS}")
+        return found
+
+    def gone(self, name):
+        """What a machine left is scrubbed by processors that are idle: that may take a while, but not long."""
+        limit = time.monotonic() + SCRUB_SECONDS
+        while True:
+            time.sleep(SCRUB_LOOK_SECONDS)
+            count, at = self.found_all(n for n in session.MACHINES if n != name)[name]
+            if not count:
+                return
+            if time.monotonic() > limit:
+                raise Wrong(f"{name} is destroyed, and its key stands in the host's memory {count} times, first at {at:x}")
+            self.tell(f"from outside: {name}'s key is there {count} times: not all is scrubbed yet")
+
     def destroyed(self, name):
-        for other, (count, _) in self.search().items():
-            if count < PATTERN_KEYS:
-                raise Wrong(f"the search from outside is blind: {other}'s key stands in the host's memory {count} times, not {PATTERN_KEYS}")
+        self.found_all(session.MACHINES)
         self.tell("from outside: all three keys are in the host's memory")
         before = self.operator.ledger()
         self.operator.command(f"destroy {name}")
         self.operator.wait_state(name, "off", OFF_SECONDS)
         self.check()
         self.tell(f"{name} is destroyed; free: {before['free'] // 1024} MiB before, {self.ledger['free'] // 1024} MiB after")
-        limit = time.monotonic() + SCRUB_SECONDS
-        while True:
-            count, at = self.search()[name]
-            if not count:
-                break
-            if time.monotonic() > limit:
-                raise Wrong(f"{name} is destroyed, and its key stands in the host's memory {count} times, first at {at:x}")
-            self.tell(f"from outside: {name}'s key is there {count} times: not all is scrubbed yet")
+        self.gone(name)
         self.tell(f"from outside: {name}'s key is nowhere in {self.rig.host.mebibytes} MiB")
         self.figures.append(f"0 keys of {name} in {self.rig.host.mebibytes} MiB")
 
     def fourth(self, name):
         self.operator.command(f"start {name}")
-        self.gather({name: rf"^{name} up: .*\n"}, UP_SECONDS, "userland")
+        self.up([name])
         self.type(name, "keys search " + " ".join(self.words.values()))
         match = self.gather({name: r"^keys: all RAM: (\d+) MiB searched by 2 processors, (\d+) found\n"}, SEARCH_SECONDS, "a search")[name]
         if match[2] != "0" or int(match[1]) < LEAST_SEARCHED_MIB:
