@@ -20,13 +20,13 @@ type_into() {
 	sleep 5
 }
 : > "$scratch/shell"
-type_into "$scratch/shell" | timeout 150 $machine > "$scratch/shell" 2>&1
+type_into "$scratch/shell" | timeout 150 $machine guest debian --cmdline shell --interactive > "$scratch/shell" 2>&1
 status=$?
 output=$(tr -d '\r' < "$scratch/shell")
 if [ $status = 0 ] && grep -q "^sum 42" <<<"$output"; then
-	echo "ok   ./run gives a shell"
+	echo "ok   it gives a shell"
 else
-	echo "FAIL ./run gives a shell: status $status"
+	echo "FAIL it gives a shell: status $status"
 	tail -n 20 <<<"$output" | sed 's/^/    /'
 	failed=$((failed + 1))
 fi

@@ -11,8 +11,10 @@ import time
 from lab.line import Silence
 
 PROMPT = "ringmur> "
+# A command, then perhaps what was noted just then and the command once more, then at least one line and the prompt with nothing behind it.
+ANSWER = r"{}\n(?:(?:\* |ringmur> )[^\n]*\n)*((?!\* |ringmur> )[^\n]+\n(?:[^\n]*\n)*?)ringmur> (?=\n|\Z)"
 SWITCH = "\x1d"
-SWITCH_SECONDS, ANSWER_SECONDS, AUDIT_PAUSE_SECONDS = 20, 30, 0.2
+SWITCH_SECONDS, ANSWER_SECONDS, AUDIT_PAUSE_SECONDS = 40, 60, 0.2
 CONSOLES_MOST = 20
 
 
@@ -62,8 +64,8 @@ class Operator:
         self.home()
         mark = self.line.mark()
         self.line.send(text + "\r")
-        found = self.line.wait(rf"{re.escape(text)}\n((?:[^\n]*\n)*?){PROMPT}", mark, seconds, f"the answer to `{text}`")
-        return [line for line in found[1].splitlines() if line and not line.startswith("* ")]
+        found = self.line.wait(ANSWER.format(re.escape(text)), mark, seconds, f"the answer to `{text}`")
+        return [line for line in found[1].splitlines() if not line.startswith("* ")]
 
     def states(self):
         """{name: its row of `list` as words, the state in one piece}"""
