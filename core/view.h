@@ -65,7 +65,7 @@ static inline u64 view_enter(struct view *v, unsigned cpu)
 	return generation;
 }
 
-/* It has forgotten, or needed not: from now on the ledger of flushes counts on it. */
+/* It has forgotten, needed not, or does so with the entry itself: from now on the ledger of flushes counts on it. */
 static inline void view_flushed(struct view *v, unsigned cpu, u64 generation)
 {
 	at_point(POINT_ENTRY_FLUSHED);

@@ -144,6 +144,7 @@ static void vcpu_turn(struct sim *s, unsigned cpu)
 	if (!k || k->on[vcpu])
 		return;
 	k->on[vcpu] = true;
+	work_done.migrations += k->vm->vcpu[vcpu].tag.generation != 0 && k->vm->vcpu[vcpu].tag.cpu != cpu;
 	k->users++;
 	k->handling++;
 	sim_space(s, cpu, k->vm);

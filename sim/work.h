@@ -12,7 +12,7 @@
 
 #include "sim/sim.h"
 
-extern struct work_done { u64 rounds, starts, ends, merges, splits, seals, protects, audits; } work_done; /* by all runs */
+extern struct work_done { u64 rounds, starts, ends, merges, splits, seals, protects, audits, migrations; } work_done; /* by all runs */
 
 /* No VM is alive yet. `fail`: allocations do, now and then. */
 void work_begin(struct sim *s, u32 cpus, bool fail);

@@ -82,9 +82,9 @@ static void test_all_was_tried(void **state)
 			fail_msg("hardly ever anyone comes between at %s", crew_point_name((enum point)i));
 	}
 	const struct work_done *d = &work_done;
-	printf("%lu rounds; VMs started %lu, ended %lu; merges %lu, splits %lu, seals %lu, protections %lu, audits %lu\n", d->rounds,
-	       d->starts, d->ends, d->merges, d->splits, d->seals, d->protects, d->audits);
-	assert_true(d->ends > OFTEN && d->merges > OFTEN && d->splits > OFTEN);
+	printf("%lu rounds; VMs started %lu, ended %lu; migrations %lu, merges %lu, splits %lu, seals %lu, protections %lu, audits %lu\n",
+	       d->rounds, d->starts, d->ends, d->migrations, d->merges, d->splits, d->seals, d->protects, d->audits);
+	assert_true(d->ends > OFTEN && d->migrations > OFTEN && d->merges > OFTEN && d->splits > OFTEN);
 	assert_true(d->seals > OFTEN && d->protects > OFTEN && d->audits > OFTEN);
 }
 
