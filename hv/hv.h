@@ -41,8 +41,12 @@ struct hv_timer {
 void timer_init(struct hv_timer *t, void (*fire)(struct hv_timer *));
 /* Arms on this processor, or disarms. Any processor may call it for a timer that its caller owns. */
 void timer_set(struct hv_timer *t, u64 deadline);
-/* After CPU_TIMER: fires what is due and arms the processor's next. */
-void timers_run(struct cpu *c);
+/* After CPU_TIMER: fires what is due; true: the slice is over. timers_arm or timer_slice must follow. */
+bool timers_run(const struct cpu *c);
+void timers_arm(const struct cpu *c);
+/* Somebody waits for this processor: the slice that runs on it ends then, unless an earlier one has not ended yet. Arms. */
+void timer_slice(const struct cpu *c, u64 end);
+bool timer_slicing(u32 cpu);
 
 /* ---- what is scheduled (docs/scheduling.md) ---- */
 
@@ -50,10 +54,12 @@ enum entity_kind { ENTITY_VCPU, ENTITY_MONITOR, ENTITY_KEEPER, ENTITY_OPERATOR, 
 enum entity_state { ENTITY_SLEEPING, ENTITY_QUEUED, ENTITY_RUNNING };
 enum turn { TURN_YIELD, TURN_SLEEP }; /* why a turn ended: it could go on, or waits to be woken */
 
+#define NOWHERE MAX_CPUS
 struct entity {
 	enum entity_kind kind;
-	enum entity_state state; /* all but kind, vm and share under the scheduler's lock */
+	enum entity_state state; /* all but kind, vm, share and bound under the scheduler's lock */
 	bool again;              /* woken while it ran */
+	u32 bound;               /* the only processor where it may run, since that holds its registers, or NOWHERE; by __atomic */
 	u32 cpu;                 /* where it runs or ran last */
 	struct entity *next;
 	struct vm *vm;           /* NULL: the operator */

@@ -19,16 +19,14 @@
  * a share that slept may keep. */
 #define MARGIN_US 500u
 #define CREDIT_US 1000u
-#define NOWHERE MAX_CPUS
 
 static struct sched_cpu {
 	struct cpu *cpu;
-	struct vcpu *loaded;     /* whose registers are in this processor; this and the rest under the lock */
-	struct entity *current;
+	struct vcpu *loaded;     /* whose registers are in this processor; its own */
+	struct entity *current;  /* this and the rest under the lock */
 	u64 charged;             /* until when `current` has paid */
 	struct share *favoured;  /* whose slice it is */
 	u64 slice_end;
-	struct hv_timer slice;
 	_Atomic bool idle;
 } per_cpu[MAX_CPUS];
 
@@ -46,26 +44,13 @@ static void ask(u32 cpu)
 		kick_cpu(cpu);
 }
 
-static void slice_fired(struct hv_timer *t)
-{
-	struct sched_cpu *s = container_of(t, struct sched_cpu, slice);
-	if (!queued)
-		return;
-	if (tsc_now() >= s->slice_end)
-		ask(this_cpu()->id);
-	else
-		timer_set(t, s->slice_end); /* another share's slice has begun since */
-}
-
 void sched_init(void)
 {
 	slice_ticks = host_tsc_khz * SLICE_US / 1000;
 	margin_ticks = host_tsc_khz * MARGIN_US / 1000;
 	credit_ticks = host_tsc_khz * CREDIT_US / 1000;
-	for (u32 i = 0; i < MAX_CPUS; i++) {
+	for (u32 i = 0; i < MAX_CPUS; i++)
 		per_cpu[i].cpu = &cpus[i];
-		timer_init(&per_cpu[i].slice, slice_fired);
-	}
 }
 
 void share_init(struct share *s, u64 weight)
@@ -76,7 +61,7 @@ void share_init(struct share *s, u64 weight)
 
 void entity_init(struct entity *e, enum entity_kind kind, struct vm *vm, struct share *share)
 {
-	*e = (struct entity){ .kind = kind, .vm = vm, .share = share };
+	*e = (struct entity){ .kind = kind, .bound = NOWHERE, .vm = vm, .share = share };
 }
 
 /* ---- virtual time, lock held ---- */
@@ -84,7 +69,7 @@ void entity_init(struct entity *e, enum entity_kind kind, struct vm *vm, struct 
 static void charge(struct sched_cpu *s, u64 now)
 {
 	struct entity *e = s->current;
-	if (!e)
+	if (!e || now <= s->charged) /* another processor's counter may be a little ahead */
 		return;
 	u64 ticks = now - s->charged;
 	s->charged = now;
@@ -136,18 +121,13 @@ static void enqueue(struct entity *e, u64 now)
 	queued++;
 }
 
-/* The processor that holds the entity's registers, or NOWHERE. */
-static u32 bound_to(const struct entity *e)
+static inline u32 bound_to(const struct entity *e)
 {
-	if (e->kind == ENTITY_VCPU)
-		for (u32 i = 0; i < cpu_total; i++)
-			if (per_cpu[i].loaded && &per_cpu[i].loaded->entity == e)
-				return i;
-	return NOWHERE;
+	return __atomic_load_n(&e->bound, __ATOMIC_ACQUIRE);
 }
 
 /* Where the first entity that may run here hangs; NULL: none. */
-static struct entity **runnable(struct share *share, u32 cpu)
+static inline struct entity **runnable(struct share *share, u32 cpu)
 {
 	for (struct entity **at = &share->first; *at; at = &(*at)->next) {
 		u32 bound = bound_to(*at);
@@ -211,7 +191,7 @@ static u32 processor_to_take(const struct entity *e)
 			most = i;
 	if (most == NOWHERE)
 		return e->cpu;
-	if (per_cpu[most].current->share->vtime > e->share->vtime + margin_ticks || per_cpu[most].slice.deadline == TIMER_NEVER)
+	if (per_cpu[most].current->share->vtime > e->share->vtime + margin_ticks || !timer_slicing(most))
 		return most;
 	return NOWHERE;
 }
@@ -278,23 +258,42 @@ u64 sched_ticks(const struct cpu *c)
 
 /* ---- one processor ---- */
 
-static void read_console(void)
+static __attribute__((noinline)) void read_console(void)
 {
 	u8 bytes[MON_CONSOLE_BYTES];
 	for (u32 count; (count = console_read(bytes, sizeof bytes)) != 0;)
 		operator_input(bytes, count);
 }
 
+/* The time of a slice has come. false: another one has begun since, or nobody waits. */
+static bool slice_over(const struct sched_cpu *s)
+{
+	if (!queued)
+		return false;
+	if (tsc_now() >= s->slice_end)
+		return true;
+	timer_slice(s->cpu, s->slice_end);
+	return false;
+}
+
 bool sched_events(struct cpu *c)
 {
 	u32 events = __atomic_exchange_n(&c->events, 0, __ATOMIC_SEQ_CST);
-	if (events & CPU_TIMER)
-		timers_run(c);
+	bool over = events & CPU_TIMER && timers_run(c) && slice_over(&per_cpu[c->id]);
+	if (events & CPU_TIMER && !over)
+		timers_arm(c); /* else whoever is next does */
 	if (events & CPU_CONSOLE)
 		read_console();
 	if (events & CPU_STARVED && c->space)
 		vm_starve(container_of(c->space, struct vm, space), c->starved_at);
-	return (events | c->events) & CPU_RESCHED;
+	return over || (events | c->events) & CPU_RESCHED;
+}
+
+/* Its registers are in memory: it may run elsewhere. */
+static void release(struct sched_cpu *s)
+{
+	__atomic_store_n(&s->loaded->entity.bound, NOWHERE, __ATOMIC_RELEASE);
+	s->loaded = NULL;
 }
 
 void sched_unload(struct cpu *c)
@@ -303,42 +302,47 @@ void sched_unload(struct cpu *c)
 	if (!s->loaded)
 		return;
 	backend_unload(s->loaded->g); /* its VM's space is still linked in */
-	lock_take(&lock);
-	s->loaded = NULL;
-	lock_give(&lock);
+	release(s);
+}
+
+static void load(struct sched_cpu *s, struct vcpu *v)
+{
+	CHECK(bound_to(&v->entity) == NOWHERE);
+	backend_load(v->g);
+	s->loaded = v;
+	__atomic_store_n(&v->entity.bound, s->cpu->id, __ATOMIC_RELAXED);
+}
+
+/* From one vCPU to the next: what the one left is replaced by what the other left, and nobody runs in between. */
+static void take_over_vcpu(struct sched_cpu *s, struct vcpu *v)
+{
+	if (s->loaded != v) {
+		if (s->loaded) {
+			backend_save(s->loaded->g);
+			release(s);
+		}
+		space_link(s->cpu, &v->entity.vm->space);
+		load(s, v);
+	}
+	if (v->timer.cpu != s->cpu->id)
+		vcpu_timer_changed(v);
 }
 
 /* Gives the processor to `e`'s VM, and to its vCPU; or to the hypervisor, in the neutral space. */
 static void take_over(struct sched_cpu *s, struct entity *e)
 {
-	struct cpu *c = s->cpu;
-	struct vcpu *v = e->kind == ENTITY_VCPU ? vcpu_of(e) : NULL;
-	bool neutral = e->kind != ENTITY_VCPU && e->kind != ENTITY_MONITOR;
-	if (s->loaded && (neutral || s->loaded->entity.vm != e->vm || (v && s->loaded != v)))
-		sched_unload(c);
-	space_link(c, neutral ? NULL : &e->vm->space);
-	if (!v)
+	bool neutral = e->kind != ENTITY_MONITOR;
+	if (e->kind == ENTITY_VCPU) {
+		take_over_vcpu(s, vcpu_of(e));
 		return;
-	if (s->loaded != v) {
-		backend_load(v->g);
-		lock_take(&lock);
-		s->loaded = v;
-		lock_give(&lock);
 	}
-	if (v->timer.cpu != c->id)
-		vcpu_timer_changed(v);
+	if (s->loaded && (neutral || s->loaded->entity.vm != e->vm))
+		sched_unload(s->cpu);
+	space_link(s->cpu, neutral ? NULL : &e->vm->space);
 }
 
-static void begin_slice(struct sched_cpu *s)
+static void end_turn(struct sched_cpu *s, struct entity *e, enum turn turn, u64 now)
 {
-	if (queued && s->slice.deadline == TIMER_NEVER)
-		timer_set(&s->slice, s->slice_end);
-}
-
-static void end_turn(struct sched_cpu *s, struct entity *e, enum turn turn)
-{
-	u64 now = tsc_now();
-	lock_take(&lock);
 	charge(s, now);
 	s->current = NULL;
 	e->share->running--;
@@ -349,7 +353,6 @@ static void end_turn(struct sched_cpu *s, struct entity *e, enum turn turn)
 	e->again = false;
 	if (!e->share->running && !e->share->first)
 		deactivate(e->share);
-	lock_give(&lock);
 }
 
 static enum turn (*const turns[ENTITY_KINDS])(struct cpu *c, struct entity *e) = {
@@ -362,15 +365,16 @@ static bool has_place(const struct entity *e)
 	return e->kind == ENTITY_KEEPER || e->kind == ENTITY_OPERATOR || e->vm->state == VM_RUNNING;
 }
 
-static void run_entity(struct sched_cpu *s, struct entity *e)
+static enum turn run_entity(struct sched_cpu *s, struct entity *e)
 {
-	enum turn turn = TURN_SLEEP;
-	begin_slice(s);
-	if (has_place(e)) {
-		take_over(s, e);
-		turn = turns[e->kind](s->cpu, e);
-	}
-	end_turn(s, e, turn);
+	if (queued)
+		timer_slice(s->cpu, s->slice_end);
+	else
+		timers_arm(s->cpu);
+	if (!has_place(e))
+		return TURN_SLEEP;
+	take_over(s, e);
+	return turns[e->kind](s->cpu, e);
 }
 
 /* One processor at a time, and none before the first VM is there: they would only queue for the allocator. */
@@ -389,6 +393,7 @@ static bool scrub_idly(void)
 static void idle(struct sched_cpu *s)
 {
 	struct cpu *c = s->cpu;
+	timers_arm(c);
 	sched_unload(c);
 	space_link(c, NULL);
 	if (scrub_idly()) {
@@ -402,17 +407,29 @@ static void idle(struct sched_cpu *s)
 	s->idle = false;
 }
 
+/* One turn is over, the next begins: under one lock. NULL: nothing is ready. */
+static struct entity *next_turn(struct sched_cpu *s, struct entity *e, enum turn turn)
+{
+	lock_take(&lock);
+	u64 now = tsc_now();
+	if (e)
+		end_turn(s, e, turn, now);
+	e = dequeue(s, now);
+	lock_give(&lock);
+	return e;
+}
+
 _Noreturn void sched_loop(void)
 {
 	struct sched_cpu *s = &per_cpu[this_cpu()->id];
+	struct entity *e = NULL;
+	enum turn turn = TURN_SLEEP;
 	for (;;) {
 		if (s->cpu->events)
 			(void)sched_events(s->cpu);
-		lock_take(&lock);
-		struct entity *e = dequeue(s, tsc_now());
-		lock_give(&lock);
+		e = next_turn(s, e, turn);
 		if (e)
-			run_entity(s, e);
+			turn = run_entity(s, e);
 		else
 			idle(s);
 	}

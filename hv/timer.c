@@ -1,21 +1,32 @@
 /*
  * timer: one-shot timers on each processor's one hardware timer.
  *
- * A processor's list is sorted; the hardware is armed for its head. A timer follows its owner: setting it elsewhere takes it from
- * the list it was on.
+ * A processor's list is sorted. The hardware is armed for its head or the end of the slice, whichever comes first; a slice has no timer of its
+ * own, because it ends at each switch between two VMs. A timer follows its owner: setting it elsewhere takes it from the list it was on.
+ *
+ * Only a processor itself adds to its list and arms its hardware: what others do can make `due` later, never earlier, so it reads `due`
+ * without the lock and is at worst interrupted for nothing.
  */
+#include "core/bits.h"
 #include "core/lock.h"
 #include "hv/hv.h"
 
 static struct timer_list {
 	struct lock lock;
 	struct hv_timer *first;
+	u64 due;   /* the first one's deadline */
+	u64 slice; /* when it ends; TIMER_NEVER: nobody waits for it */
 	u64 armed;
-} lists[MAX_CPUS] = { [0 ... MAX_CPUS - 1] = { .armed = TIMER_NEVER } };
+} lists[MAX_CPUS] = { [0 ... MAX_CPUS - 1] = { .due = TIMER_NEVER, .slice = TIMER_NEVER, .armed = TIMER_NEVER } };
 
 void timer_init(struct hv_timer *t, void (*fire)(struct hv_timer *))
 {
 	*t = (struct hv_timer){ .deadline = TIMER_NEVER, .fire = fire };
+}
+
+static void note_first(struct timer_list *l)
+{
+	l->due = l->first ? l->first->deadline : TIMER_NEVER;
 }
 
 static void unlink_timer(struct timer_list *l, struct hv_timer *t)
@@ -26,6 +37,7 @@ static void unlink_timer(struct timer_list *l, struct hv_timer *t)
 	if (*at)
 		*at = t->next;
 	t->deadline = TIMER_NEVER;
+	note_first(l);
 }
 
 static void link_timer(struct timer_list *l, struct hv_timer *t, u64 deadline)
@@ -36,15 +48,34 @@ static void link_timer(struct timer_list *l, struct hv_timer *t, u64 deadline)
 	t->next = *at;
 	t->deadline = deadline;
 	*at = t;
+	note_first(l);
 }
 
-static void arm_first(struct timer_list *l)
+static void arm(struct timer_list *l)
 {
-	u64 deadline = l->first ? l->first->deadline : TIMER_NEVER;
+	u64 deadline = min_u64(l->due, l->slice);
 	if (deadline == l->armed)
 		return;
 	l->armed = deadline;
 	timer_arm(deadline);
+}
+
+void timers_arm(const struct cpu *c)
+{
+	arm(&lists[c->id]);
+}
+
+void timer_slice(const struct cpu *c, u64 end)
+{
+	struct timer_list *l = &lists[c->id];
+	if (l->slice == TIMER_NEVER)
+		l->slice = end;
+	arm(l);
+}
+
+bool timer_slicing(u32 cpu)
+{
+	return lists[cpu].slice != TIMER_NEVER;
 }
 
 void timer_set(struct hv_timer *t, u64 deadline)
@@ -58,7 +89,7 @@ void timer_set(struct hv_timer *t, u64 deadline)
 		lock_take(&old->lock);
 		unlink_timer(old, t);
 		if (old == l && deadline == TIMER_NEVER)
-			arm_first(l);
+			arm(l);
 		lock_give(&old->lock);
 	}
 	t->cpu = cpu;
@@ -66,25 +97,33 @@ void timer_set(struct hv_timer *t, u64 deadline)
 		return;
 	lock_take(&l->lock);
 	link_timer(l, t, deadline);
-	arm_first(l);
+	arm(l);
 	lock_give(&l->lock);
 }
 
-void timers_run(struct cpu *c)
+static __attribute__((noinline)) void fire_due(struct timer_list *l, u64 now)
+{
+	struct hv_timer *t;
+	do {
+		lock_take(&l->lock);
+		t = l->due <= now ? l->first : NULL;
+		if (t)
+			unlink_timer(l, t);
+		lock_give(&l->lock);
+		if (t)
+			t->fire(t);
+	} while (t);
+}
+
+bool timers_run(const struct cpu *c)
 {
 	struct timer_list *l = &lists[c->id];
-	for (;;) {
-		lock_take(&l->lock);
-		struct hv_timer *t = l->first;
-		if (!t || t->deadline > tsc_now()) {
-			l->armed = TIMER_NEVER; /* it has fired */
-			arm_first(l);
-			lock_give(&l->lock);
-			return;
-		}
-		l->first = t->next;
-		t->deadline = TIMER_NEVER;
-		lock_give(&l->lock);
-		t->fire(t);
-	}
+	u64 now = tsc_now();
+	bool over = l->slice <= now;
+	if (over)
+		l->slice = TIMER_NEVER;
+	l->armed = TIMER_NEVER; /* it has fired */
+	if (l->due <= now)
+		fire_due(l, now);
+	return over;
 }

@@ -129,5 +129,7 @@ void backend_load(struct guest_cpu *g);
 /* DR0-3 of the vCPU that is loaded become 0. */
 void backend_clear_debug(struct guest_cpu *g);
 void backend_unload(struct guest_cpu *g);
+/* The same but for the initial state: backend_load of another follows, before anyone could look. */
+void backend_save(struct guest_cpu *g);
 
 #endif

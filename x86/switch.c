@@ -59,22 +59,29 @@ void backend_clear_debug(struct guest_cpu *g)
 	load_debug_registers(g->dr);
 }
 
-void backend_unload(struct guest_cpu *g)
+void backend_save(struct guest_cpu *g)
 {
-	static const u64 none[4];
 	if (features.xsave) {
 		g->xcr0 = xgetbv(0); /* an emulator may let the guest set it without an exit */
 		xsetbv(0, features.xcr0_mask);
 		xsave64(g->xsave, features.xcr0_mask);
-		xrstor64(&initial, features.xcr0_mask);
 	} else {
 		fxsave64(g->xsave);
-		fxrstor64(&initial);
 	}
 	g->dr[0] = read_dr0();
 	g->dr[1] = read_dr1();
 	g->dr[2] = read_dr2();
 	g->dr[3] = read_dr3();
+}
+
+void backend_unload(struct guest_cpu *g)
+{
+	static const u64 none[4];
+	backend_save(g);
+	if (features.xsave)
+		xrstor64(&initial, features.xcr0_mask);
+	else
+		fxrstor64(&initial);
 	load_debug_registers(none);
 	if (features.rdtscp)
 		wrmsr(MSR_TSC_AUX, 0);

@@ -75,7 +75,7 @@ void cpu_idle(void);
 
 void kick_cpu(u32 id);            /* IPI: the target's CPU_KICK is set */
 void timer_arm(u64 tsc);          /* one shot of this processor, absolute TSC; ~0: off. CPU_TIMER follows, at once if past */
-u64 tsc_now(void);
+static inline u64 tsc_now(void) { return rdtsc(); }
 
 /*
  * Starts the other processors; each runs ap_main with interrupts off, its own cpu structure in GS, the early tables loaded and its early

@@ -11,8 +11,6 @@
 struct timer_rates timer_rates;
 static u64 deadline[MAX_CPUS];
 
-u64 tsc_now(void) { return rdtsc(); }
-
 void delay_us(u32 microseconds)
 {
 	u64 end = rdtsc() + timer_rates.khz * microseconds / 1000;
@@ -23,8 +21,8 @@ void delay_us(u32 microseconds)
 /* Counts until `left` ticks of the TSC have passed: never early, and at most COUNT_MAX. */
 static u32 counts_for(u64 left)
 {
-	unsigned __int128 counts = ((unsigned __int128)left * timer_rates.count_per_tsc >> 32) + 1;
-	return counts > COUNT_MAX ? COUNT_MAX : (u32)counts;
+	u64 counts = (u64)((unsigned __int128)min_u64(left, COUNT_MAX) * timer_rates.count_per_tsc >> 32) + 1;
+	return (u32)min_u64(counts, COUNT_MAX);
 }
 
 static void start_count(u64 tsc)

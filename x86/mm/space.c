@@ -6,12 +6,15 @@
 #include "x86/mm/mm.h"
 
 #define TOP_SHIFT 39
+#define TOP_OF(address) ((address) >> TOP_SHIFT & 511)
 
 static const u64 part_base[SPACE_TOPS] = { MON_TEXT, MON_WINDOW, PRIVATE_VM_BASE };
 
-static u32 top_index(u64 address)
+static inline void link_parts(u64 *table, const u64 top[SPACE_TOPS])
 {
-	return address >> TOP_SHIFT & 511;
+	table[TOP_OF(MON_TEXT)] = top[0];
+	table[TOP_OF(MON_WINDOW)] = top[1];
+	table[TOP_OF(PRIVATE_VM_BASE)] = top[2];
 }
 
 status space_init(struct space *s, struct pmap *pmap, struct settler *settler)
@@ -24,7 +27,7 @@ status space_init(struct space *s, struct pmap *pmap, struct settler *settler)
 		r = pt_reach(&s->window.table, part_base[i], 3, &slot);
 		if (r == OK) {
 			const u64 *root = pool_at(&mm.pool, frame_hpa(s->window.table.root));
-			s->top[i] = root[top_index(part_base[i])];
+			s->top[i] = root[TOP_OF(part_base[i])];
 		}
 	}
 	return r;
@@ -37,14 +40,14 @@ status space_map(struct space *s, u64 at, hfn_t frame, enum pt_rights rights)
 
 void space_link(struct cpu *c, struct space *s)
 {
+	static const u64 neutral[SPACE_TOPS];
 	struct space *old = c->space;
 	u64 generation = 0;
 	if (old == s)
 		return;
 	if (s)
 		generation = view_enter(&s->window.view, c->id);
-	for (u32 i = 0; i < SPACE_TOPS; i++)
-		c->top[top_index(part_base[i])] = s ? s->top[i] : 0;
+	link_parts(c->top, s ? s->top : neutral);
 	c->space = s;
 	write_cr3(c->top_hpa.v);
 	if (s)
