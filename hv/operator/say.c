@@ -5,8 +5,10 @@
 
 static void write(const struct say *to, const char *text, u32 length)
 {
-	if (length)
-		to->write(to->context, text, length);
+	for (u32 piece; length; text += piece, length -= piece) {
+		piece = length < SAY_BYTES ? length : SAY_BYTES;
+		to->write(to->context, text, piece);
+	}
 }
 
 void say(const struct say *to, const char *format, ...)

@@ -13,9 +13,9 @@ struct say {
 	void *context;
 };
 
-/* As format_text; a newline becomes CR LF. What is longer than a piece is cut off. */
+/* As format_text; a newline becomes CR LF. What is longer than SAY_BYTES is cut off. */
 void say(const struct say *to, const char *format, ...) __attribute__((format(printf, 2, 3)));
-/* The text, then blanks up to `width` characters. */
+/* The text, of any length, then blanks up to `width` characters. */
 void say_column(const struct say *to, const char *text, u32 width);
 
 #endif

@@ -88,7 +88,9 @@ static void say_images(const struct machine_definition *d)
 	say(&console, "  kernel      %s", d->kernel == MODULE_NONE ? "none" : boot_info->module[d->kernel].cmdline);
 	for (u32 i = 0; i < d->modules.count; i++)
 		say(&console, ", %s", boot_info->module[d->modules.at[i]].cmdline);
-	say(&console, "\n  cmdline     %s\n", d->cmdline);
+	say(&console, "\n  cmdline     ");
+	say_column(&console, d->cmdline, 0);
+	say(&console, "\n");
 	if (d->disk.kind != MON_DISK_NONE)
 		say(&console, "  disk        %s, %lu KiB\n", d->disk.kind == MON_DISK_IMAGE ? boot_info->module[d->disk.module].cmdline : "memory",
 		    d->disk.bytes >> 10);

@@ -45,7 +45,7 @@ static struct hv_timer *timer;
 
 void console_write(const void *bytes, u32 count)
 {
-	assert_true(written + count < sizeof line);
+	assert_true(written + count < sizeof line && count <= 256);
 	memcpy(line + written, bytes, count);
 	line[written += count] = 0;
 }
@@ -418,6 +418,11 @@ static void shows(void **state)
 	expect("  kernel      kernel of all\r\n  cmdline     quiet\r\n");
 	expect("  vCPU 0      ready;     0.000 s, 0 turns, 42 exits\r\n");
 	expect("  vCPU 1      not started;");
+	static char words[1500];
+	memset(words, 'w', sizeof words - 1);
+	memcpy(definitions[2].cmdline, words, sizeof words);
+	command("info web-two");
+	expect(words);
 	command("info db");
 	expect("db, number 1: off (power-off)\r\n");
 	expect("  disk        memory, 4 KiB\r\n");
