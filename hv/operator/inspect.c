@@ -16,10 +16,8 @@
 
 static enum work audit_work(void)
 {
-	static const char *const kinds[FRAME_KINDS] = {
-		[FRAME_ABSENT] = "absent", [FRAME_FREE] = "free", [FRAME_IMAGE] = "image", [FRAME_BOOT] = "boot", [FRAME_POOL] = "pool",
-		[FRAME_TABLE] = "table", [FRAME_GUEST] = "guest", [FRAME_PRIVATE] = "private", [FRAME_SCRUBBING] = "scrubbing",
-	};
+	static const char *const kinds[] = { "absent", "free", "image", "boot", "pool", "table", "guest", "private", "scrubbing" };
+	static_assert(ARRAY_SIZE(kinds) == FRAME_KINDS, "a name each, in the order of enum frame_kind");
 	u64 findings;
 	if (audit_slice(&findings))
 		return WORK_MORE;

@@ -95,12 +95,6 @@ static status trace_read(void *context, gpa_t at, u32 size, u64 *value)
 	return b.state == PMAP_PRESENT || b.state == PMAP_EMPTY ? OK : BAD_ADDRESS;
 }
 
-static status trace_exchange(void *context, gpa_t at, u32 size, u64 expected, u64 value)
-{
-	(void)context, (void)at, (void)size, (void)expected, (void)value;
-	return DENIED; /* a walk that updates nothing never asks */
-}
-
 static bool is_canonical(enum gwalk_paging paging, u64 at)
 {
 	u32 unused = paging == GWALK_5 ? 7 : 16;
@@ -109,7 +103,7 @@ static bool is_canonical(enum gwalk_paging paging, u64 at)
 
 void walk_virtual(const struct walk *w, const struct gwalk_mode *mode, gva_t at)
 {
-	static const struct gwalk_memory memory = { .read = trace_read, .exchange = trace_exchange };
+	static const struct gwalk_memory memory = { .read = trace_read }; /* it is told not to update: nothing is exchanged */
 	static const struct { const char *name; u32 levels; } modes[] = {
 		[GWALK_OFF] = { "paging is off", 0 }, [GWALK_32] = { "32-bit paging", 2 }, [GWALK_PAE] = { "PAE paging", 3 },
 		[GWALK_4] = { "4-level paging", 4 }, [GWALK_5] = { "5-level paging", 5 },
