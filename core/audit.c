@@ -7,7 +7,6 @@
 #include "core/audit.h"
 #include "core/bits.h"
 
-#define WHOLE_AUDIT 65536u
 
 static void find_fault(struct audit_state *s, const char *what, u64 owner, u64 where)
 {
@@ -342,13 +341,4 @@ bool audit_step(struct audit_state *s, u32 budget)
 		spend(s, 1);
 	}
 	return s->phase < ARRAY_SIZE(phases);
-}
-
-u64 audit_all(const struct audit_host *host, audit_finding *finding, void *context)
-{
-	struct audit_state s;
-	audit_begin(&s, host, finding, context);
-	while (audit_step(&s, WHOLE_AUDIT))
-		continue;
-	return s.findings;
 }

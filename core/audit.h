@@ -56,7 +56,5 @@ struct audit_state {
 void audit_begin(struct audit_state *s, const struct audit_host *host, audit_finding *finding, void *context);
 /* About `budget` entries or frames more. false: it is over; s->findings tells. */
 bool audit_step(struct audit_state *s, u32 budget);
-/* All of it. Returns the number of findings. */
-u64 audit_all(const struct audit_host *host, audit_finding *finding, void *context);
 
 #endif

@@ -295,3 +295,12 @@ void sim_audit(struct sim *s)
 	if (audit_all(&host, tell_finding, NULL))
 		sim_fail("the audit has findings");
 }
+
+u64 audit_all(const struct audit_host *host, audit_finding *finding, void *context)
+{
+	struct audit_state s;
+	audit_begin(&s, host, finding, context);
+	while (audit_step(&s, UINT16_MAX))
+		continue;
+	return s.findings;
+}

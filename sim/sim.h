@@ -126,4 +126,7 @@ bool sim_usable(const struct sim *s, const struct sim_vm *vm, u64 gfn, bool writ
 /* Everything core can say about itself. Ends the test on a finding. */
 void sim_audit(struct sim *s);
 
+/* The whole audit at once. Returns the number of findings. */
+u64 audit_all(const struct audit_host *host, audit_finding *finding, void *context);
+
 #endif

@@ -176,11 +176,3 @@ status window_exchange(void *context, gpa_t at, u32 size, u64 expected, u64 valu
 			return r;
 	}
 }
-
-bool window_fill(u64 at, const void *from, u64 bytes)
-{
-	open_window();
-	u64 left = copy_or_fault((void *)at, from, bytes);
-	close_window();
-	return left == 0;
-}

@@ -34,8 +34,6 @@ void space_flush_here(struct cpu *c, struct view *view);
  * pmap_resolve; on anything but OK an unknown part has been copied.
  */
 must_use status window_read(gpa_t at, void *to, u64 bytes);
-/* Into memory of the VM's space that is known to be mapped (its monitor's data). false: it was not. */
-bool window_fill(u64 at, const void *from, u64 bytes);
 must_use status window_write(gpa_t at, const void *from, u64 bytes);
 /* For the walker (gwalk_memory): sizes 4 and 8, aligned. `context` is not used. */
 must_use status window_load_slow(gpa_t at, u32 size, u64 *value);
