@@ -35,6 +35,9 @@ struct tag { /* one per vCPU */
 
 enum tag_action { TAG_KEEP, TAG_FLUSH, TAG_NEW, TAG_WRAP };
 
+/* What is cached under it must not be used any more: the next entry takes a new one. */
+static inline void tag_forget(struct tag *t) { t->generation = 0; }
+
 void tagger_init(struct tagger *g, u32 limit, bool flush_by_tag);
 
 static inline enum tag_action tag_decide(const struct tagger *g, const struct tag *t, u32 cpu, u64 view_generation)

@@ -43,9 +43,7 @@ status clock_write_system_time(struct vcpu *v, u64 value)
 	if (value & CLOCK_ENABLE) {
 		u64 at = value & ~CLOCK_ENABLE;
 		scale(host_tsc_khz, &page.tsc_to_system_mul, &page.tsc_shift);
-		status r = window_write(gpa(at), &page, sizeof page);
-		if (r == BAD_ADDRESS || r == DEVICE || r == DENIED)
-			return FAULT;
+		status r = paravirt_write(at, &page, sizeof page);
 		if (r != OK)
 			return r;
 	}
@@ -58,6 +56,5 @@ status clock_write_wall_clock(struct vcpu *v, u64 value)
 	struct vm *vm = v->entity.vm;
 	u64 since_boot = (vm->started - boot_info->boot_tsc) / (host_tsc_khz * 1000);
 	struct wall_clock_page page = { .version = 2, .seconds = (u32)(boot_info->wall_clock + since_boot) };
-	status r = window_write(gpa(value), &page, sizeof page);
-	return r == BAD_ADDRESS || r == DEVICE || r == DENIED ? FAULT : r;
+	return paravirt_write(value, &page, sizeof page);
 }

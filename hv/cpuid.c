@@ -57,7 +57,9 @@ enum extended_21_eax { LFENCE_SERIALIZES = B(2), NULL_SELECTOR_CLEARS_BASE = B(6
 enum thermal_eax { ARAT = B(2) }; /* the APIC timer runs always */
 
 enum kvm_features {
-	KVM_CLOCKSOURCE = B(0), KVM_NOP_IO_DELAY = B(1), KVM_CLOCKSOURCE2 = B(3), KVM_PV_EOI = B(6), KVM_CLOCKSOURCE_STABLE = B(24),
+	/* not offered: MMU_OP (2), ASYNC_PF (4, 10, 14), hypercalls to migrate (16) */
+	KVM_CLOCKSOURCE = B(0), KVM_NOP_IO_DELAY = B(1), KVM_CLOCKSOURCE2 = B(3), KVM_STEAL_TIME = B(5), KVM_PV_EOI = B(6),
+	KVM_PV_UNHALT = B(7), KVM_PV_TLB_FLUSH = B(9), KVM_PV_SEND_IPI = B(11), KVM_PV_SCHED_YIELD = B(13), KVM_CLOCKSOURCE_STABLE = B(24),
 };
 
 #define CR4_OSXSAVE BIT(18)
@@ -326,6 +328,9 @@ static void add_kvm(struct cpuid_table *t, const struct cpuid_config *c)
 	r = add_row(t, LEAF_KVM_FEATURES, 0, true, PATCH_NONE);
 	r->out[CPUID_EAX] = KVM_NOP_IO_DELAY | KVM_PV_EOI;
 	set_bits(&r->out[CPUID_EAX], KVM_CLOCKSOURCE | KVM_CLOCKSOURCE2, c->kvm_clock);
+	set_bits(&r->out[CPUID_EAX], KVM_STEAL_TIME, c->steal_time);
+	set_bits(&r->out[CPUID_EAX], KVM_PV_UNHALT | KVM_PV_SEND_IPI | KVM_PV_SCHED_YIELD, c->vcpus > 1);
+	set_bits(&r->out[CPUID_EAX], KVM_PV_TLB_FLUSH, c->vcpus > 1 && c->steal_time); /* it is asked for in the page */
 	set_bits(&r->out[CPUID_EAX], KVM_CLOCKSOURCE_STABLE, c->kvm_clock && c->tsc_steady);
 }
 
@@ -346,7 +351,7 @@ void cpuid_build(struct cpuid_table *t, const struct cpuid_config *c, cpuid_raw 
 {
 	struct host h = ask_host(raw, context);
 
-	*t = (struct cpuid_table){ .rows = 1, .intel = h.intel, .xcr0_mask = offered_components(c->xcr0_mask) };
+	*t = (struct cpuid_table){ .rows = 1, .intel = h.intel, .steal_time = c->steal_time, .xcr0_mask = offered_components(c->xcr0_mask) };
 	/* x2APIC comes with leaf 0BH, XSAVE with 0DH; what lies between and the host lacks is zeros. */
 	t->max_basic = t->xcr0_mask ? LEAF_XSAVE : LEAF_TOPOLOGY;
 	t->max_extended = (u32)min_u64(h.max_extended, LAST_EXTENDED);

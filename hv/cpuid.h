@@ -26,6 +26,7 @@ struct cpuid_config {
 	u32 tsc_khz;
 	bool tsc_steady;   /* invariant and the same on all processors: offer the invariant TSC and a stable KVM clock */
 	bool kvm_clock;    /* the KVM clock MSRs are there */
+	bool steal_time;   /* its vCPUs may have to wait for a processor: offer the page that says so */
 	u64 xcr0_mask;     /* components that host and guests may use; 0: no XSAVE */
 	u8 phys_bits;
 };
@@ -50,6 +51,7 @@ struct cpuid_table {
 	u16 rows;
 	bool intel;                /* leaves beyond the last: as the last basic one (Intel), else zeros (AMD) */
 	bool compacted;            /* XSAVEC is there */
+	bool steal_time;           /* KVM's MSR for it is there */
 	u32 max_basic, max_extended;
 	u64 xcr0_mask;             /* what the guest may set in XCR0: the features that are offered */
 	struct { u32 offset, size; bool aligned; } component[CPUID_COMPONENTS]; /* leaf 0DH */

@@ -295,7 +295,8 @@ static enum action exit_skip(struct vcpu *v)
 	status r = instruction_decode(v, &i);
 	if (r == OK && (i.id == INSN_WBINVD || i.id == INSN_INVD || i.id == INSN_PAUSE))
 		advance(v, v->g->rip + i.length);
-	return ACTION_RESUME;
+	/* Many a PAUSE in a short time, says the processor's filter: it waits for another vCPU, which may have no processor. */
+	return r == OK && i.id == INSN_PAUSE ? ACTION_YIELD : ACTION_RESUME;
 }
 
 static enum action exit_undefined(struct vcpu *v)
@@ -310,16 +311,13 @@ static enum action exit_privileged(struct vcpu *v)
 	return ACTION_RESUME;
 }
 
-/* No call is offered yet: KVM's answer to one that does not exist, KVM_ENOSYS. */
-#define HYPERCALL_UNKNOWN (-1000ll)
 static enum action exit_hypercall(struct vcpu *v)
 {
 	struct insn i;
 	if (instruction_named(v, INSN_VMMCALL, &i) != OK)
 		return ACTION_RESUME;
-	v->g->gpr[MON_RAX] = (u64)HYPERCALL_UNKNOWN;
 	advance(v, v->g->rip + i.length);
-	return ACTION_RESUME;
+	return paravirt_call(v);
 }
 
 /* #DB and #AC are seen here so that a guest that loops on delivering one comes back to us each time. */

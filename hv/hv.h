@@ -90,15 +90,13 @@ void sched_yield_to(struct entity *e);
 /* Takes what interrupted this processor: timers, console, kicks. true: return to the scheduler, other work waits. */
 bool sched_events(struct cpu *c);
 _Noreturn void sched_loop(void);
-/* The vCPU whose registers this processor holds is put back into memory. */
-void sched_unload(struct cpu *c);
 /* Ticks that the entity on this processor has used, its present turn included. */
 u64 sched_ticks(const struct cpu *c);
 
 /* ---- a virtual processor ---- */
 
 enum vcpu_block { BLOCK_START = 1, BLOCK_SIPI = 2, BLOCK_HALT = 4, BLOCK_MONITOR = 8 };
-enum vcpu_request { REQUEST_TIMER = 1, REQUEST_NMI = 2, REQUEST_INIT = 4, REQUEST_SIPI = 8, REQUEST_WALK = 16 };
+enum vcpu_request { REQUEST_TIMER = 1, REQUEST_NMI = 2, REQUEST_INIT = 4, REQUEST_SIPI = 8, REQUEST_WALK = 16, REQUEST_KICK = 32 };
 
 #define MTRR_VARIABLE 8u
 #define MTRR_FIXED 11u
@@ -129,6 +127,9 @@ struct vcpu {
 	u64 clock_page;            /* KVM_SYSTEM_TIME as written */
 	u64 eoi_flag;              /* KVM_PV_EOI_EN as written: where the guest may end an interrupt without an exit */
 	bool eoi_lent;             /* the flag is set: it may do so now */
+	bool kicked;               /* by another vCPU: a halt ends, this or the next */
+	/* KVM's steal time page: the MSR, entity.waited as the page has it, its version, whether it says "preempted" */
+	struct steal { u64 msr, shown; u32 version; bool told; } steal;
 	struct mtrrs mtrrs;
 	struct gwalk_mode walk;    /* of the registers in walk_of, made again when they change */
 	struct gwalk_registers walk_of;
@@ -236,7 +237,7 @@ static inline u64 vcpu_tsc(const struct vcpu *v) { return tsc_now() + v->g->tsc_
 void vcpu_timer_changed(struct vcpu *v);
 
 /* exits.c: what to do after an exit. */
-enum action { ACTION_RESUME, ACTION_SLEEP };
+enum action { ACTION_RESUME, ACTION_SLEEP, ACTION_YIELD };
 enum action exit_handle(struct vcpu *v, enum exit_kind kind);
 const char *exit_name(enum exit_kind kind);
 /* A decoded load gets its value: into the register, extended as the instruction does. */
@@ -247,7 +248,6 @@ void exit_finish_load(struct vcpu *v, const struct insn *i, u64 value);
 void inject(struct vcpu *v, u8 vector, bool has_error, u32 error);
 void inject_gp(struct vcpu *v);
 void inject_ud(struct vcpu *v);
-void inject_pf(struct vcpu *v, u64 address, u32 error);
 /* Past the instruction: clears the shadow and RF, honours TF. */
 void advance(struct vcpu *v, u64 next_rip);
 /* Bytes at RIP, as the processor fetches them. OK, *got bytes (up to a page's end, 15 at most, at least 1); FAULT: injected;
@@ -273,6 +273,9 @@ enum action exit_msr(struct vcpu *v);
 /* interrupts.c */
 extern const struct lapic_ops lapic_ops;
 void interrupt_message(struct vm *vm, struct vcpu *sender, const struct lapic_message *m);
+void interrupts_deliver(struct vcpu *v, const struct lapic_message *m); /* to this one, whatever the message's destination */
+/* Leaves it for the vCPU's next look, and wakes it. */
+void interrupts_request(struct vcpu *v, u32 what);
 /* Puts what can be delivered into the next entry, or asks for a window. */
 void interrupts_prepare(struct vcpu *v);
 bool interrupts_wake(struct vcpu *v); /* would a halted vCPU go on? */
@@ -285,6 +288,16 @@ void interrupts_requests(struct vcpu *v, u32 requests);
 must_use status clock_write_system_time(struct vcpu *v, u64 value);
 must_use status clock_write_wall_clock(struct vcpu *v, u64 value);
 
+/* paravirt.c */
+enum action paravirt_call(struct vcpu *v);
+/* Into a page that the guest has named. FAULT: there is no RAM that could be written. */
+must_use status paravirt_write(u64 at, const void *page, u64 bytes);
+must_use status paravirt_write_steal(struct vcpu *v, u32 msr, u64 value);
+/* The end of a turn whose vCPU could go on: says so in its page. */
+enum turn paravirt_yield(struct vcpu *v);
+/* It has one again. false: it must not run yet, its page cannot be reached for now. */
+must_use bool paravirt_resume(struct vcpu *v);
+
 /* monitor.c, monitor_calls.c, monitor_load.c */
 const char *monitor_load(struct vm *vm);
 void monitor_begin(struct vm *vm); /* a queue without entries */
@@ -296,8 +309,6 @@ void monitor_post_exit(struct vcpu *v);
 bool monitor_take(struct vm *vm);
 void monitor_post_eoi(struct vm *vm, u8 vector);
 void monitor_post_console(struct vm *vm, const u8 *bytes, u32 count);
-/* The boot modules that the guest's loader has copied leave the VM's space. */
-void monitor_release_modules(struct vm *vm);
 /* What the program in ring 3 asked by SYSCALL. true: it goes on; false: it sleeps in MON_NEXT. */
 bool monitor_call(struct vm *vm);
 

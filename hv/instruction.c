@@ -32,7 +32,7 @@ void inject_ud(struct vcpu *v)
 	inject(v, VECTOR_UD, false, 0);
 }
 
-void inject_pf(struct vcpu *v, u64 address, u32 error)
+static void inject_pf(struct vcpu *v, u64 address, u32 error)
 {
 	backend->write_cr(v->g, 2, address);
 	inject(v, VECTOR_PF, true, error);

@@ -10,13 +10,13 @@
 
 #define DR6_BREAKPOINTS 0xfull
 
-static void request(struct vcpu *v, u32 what)
+void interrupts_request(struct vcpu *v, u32 what)
 {
 	__atomic_fetch_or(&v->requests, what, __ATOMIC_SEQ_CST);
 	sched_wake(&v->entity);
 }
 
-static void deliver(struct vcpu *v, const struct lapic_message *m)
+void interrupts_deliver(struct vcpu *v, const struct lapic_message *m)
 {
 	switch (m->kind) {
 	case LAPIC_FIXED:
@@ -25,14 +25,14 @@ static void deliver(struct vcpu *v, const struct lapic_message *m)
 		sched_wake(&v->entity);
 		break;
 	case LAPIC_NMI:
-		request(v, REQUEST_NMI);
+		interrupts_request(v, REQUEST_NMI);
 		break;
 	case LAPIC_INIT:
-		request(v, REQUEST_INIT);
+		interrupts_request(v, REQUEST_INIT);
 		break;
 	case LAPIC_SIPI:
 		v->sipi_vector = m->vector;
-		request(v, REQUEST_SIPI);
+		interrupts_request(v, REQUEST_SIPI);
 		break;
 	case LAPIC_SMI:
 	case LAPIC_RESERVED:
@@ -50,7 +50,7 @@ void interrupt_message(struct vm *vm, struct vcpu *sender, const struct lapic_me
 			continue;
 		if (m->kind == LAPIC_LOWEST && !lapic_enabled(&v->lapic))
 			continue;
-		deliver(v, m);
+		interrupts_deliver(v, m);
 		if (m->kind == LAPIC_LOWEST)
 			return;
 	}
@@ -80,6 +80,8 @@ void interrupts_requests(struct vcpu *v, u32 requests)
 	}
 	if (requests & REQUEST_NMI)
 		v->nmi_pending = true;
+	if (requests & REQUEST_KICK)
+		v->kicked = true;
 	if (requests & REQUEST_INIT) {
 		vcpu_init(v);
 		lapic_init(&v->lapic);
@@ -104,9 +106,10 @@ static bool pic_wants(struct vcpu *v)
 	return v->id == 0 && v->entity.vm->monitor.pic & PIC_ASSERTED && lapic_accepts_extint(&v->lapic);
 }
 
+/* A request that has come since they were taken runs the vCPU's turn again: the sender's sched_wake sees to that. */
 bool interrupts_wake(struct vcpu *v)
 {
-	if (v->nmi_pending || v->requests)
+	if (v->nmi_pending || v->kicked)
 		return true;
 	return v->g->rflags & RFLAGS_IF && (lapic_deliverable(&v->lapic) >= 0 || pic_wants(v));
 }

@@ -292,7 +292,7 @@ static u64 call_log(struct vm *vm, const u64 a[])
 /* ---- the boot modules' end ---- */
 
 /* All but a disk's image leaves the window; the frames stay as long as a definition needs them. */
-void monitor_release_modules(struct vm *vm)
+static void monitor_release_modules(struct vm *vm)
 {
 	u64 at = MON_MODULES, end = at;
 	for (u32 i = 0; i <= vm->definition->modules.count; i++) {

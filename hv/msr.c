@@ -15,6 +15,7 @@
 #define MSR_KVM_SYSTEM_TIME_OLD 0x12u
 #define MSR_KVM_WALL_CLOCK 0x4b564d00u
 #define MSR_KVM_SYSTEM_TIME 0x4b564d01u
+#define MSR_KVM_STEAL_TIME 0x4b564d03u
 #define MSR_KVM_PV_EOI 0x4b564d04u
 #define PV_EOI_RESERVED 2ull
 #define MSR_BIOS_SIGN 0x8bu
@@ -147,13 +148,6 @@ static status write_tsc_aux(struct vcpu *v, u32 msr, u64 value)
 	return OK;
 }
 
-static status read_pv_eoi(struct vcpu *v, u32 msr, u64 *value)
-{
-	(void)msr;
-	*value = v->eoi_flag;
-	return OK;
-}
-
 static status write_pv_eoi(struct vcpu *v, u32 msr, u64 value)
 {
 	(void)msr;
@@ -163,9 +157,10 @@ static status write_pv_eoi(struct vcpu *v, u32 msr, u64 value)
 	return OK;
 }
 
-static status read_clock(struct vcpu *v, u32 msr, u64 *value)
+static status read_kvm(struct vcpu *v, u32 msr, u64 *value)
 {
-	*value = msr == MSR_KVM_SYSTEM_TIME || msr == MSR_KVM_SYSTEM_TIME_OLD ? v->clock_page : 0;
+	bool time = msr == MSR_KVM_SYSTEM_TIME || msr == MSR_KVM_SYSTEM_TIME_OLD;
+	*value = msr == MSR_KVM_PV_EOI ? v->eoi_flag : msr == MSR_KVM_STEAL_TIME ? v->steal.msr : time ? v->clock_page : 0;
 	return OK;
 }
 
@@ -254,9 +249,10 @@ static const struct msr_row rows[] = {
 	{ MSR_TSC_AUX, MSR_TSC_AUX, read_tsc_aux, write_tsc_aux },
 	{ MSR_EFER, MSR_EFER, read_area, write_efer },
 	{ MSR_PAT, MSR_PAT, read_area, write_pat },
-	{ MSR_KVM_WALL_CLOCK, MSR_KVM_SYSTEM_TIME, read_clock, write_clock },
-	{ MSR_KVM_PV_EOI, MSR_KVM_PV_EOI, read_pv_eoi, write_pv_eoi },
-	{ MSR_KVM_WALL_CLOCK_OLD, MSR_KVM_SYSTEM_TIME_OLD, read_clock, write_clock },
+	{ MSR_KVM_WALL_CLOCK, MSR_KVM_SYSTEM_TIME, read_kvm, write_clock },
+	{ MSR_KVM_STEAL_TIME, MSR_KVM_STEAL_TIME, read_kvm, paravirt_write_steal },
+	{ MSR_KVM_PV_EOI, MSR_KVM_PV_EOI, read_kvm, write_pv_eoi },
+	{ MSR_KVM_WALL_CLOCK_OLD, MSR_KVM_SYSTEM_TIME_OLD, read_kvm, write_clock },
 	{ MSR_MTRR_CAP, MSR_MTRR_CAP, read_mtrr_cap, NULL },
 	{ MSR_MTRR_PHYSBASE0, MSR_MTRR_PHYSBASE0 + 2 * MTRR_VARIABLE - 1, read_mtrr, write_mtrr },
 	{ MSR_MTRR_FIX64K_00000, MSR_MTRR_FIX64K_00000, read_mtrr, write_mtrr },

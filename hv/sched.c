@@ -296,7 +296,7 @@ static void release(struct sched_cpu *s)
 	s->loaded = NULL;
 }
 
-void sched_unload(struct cpu *c)
+static void sched_unload(struct cpu *c)
 {
 	struct sched_cpu *s = &per_cpu[c->id];
 	if (!s->loaded)

@@ -22,8 +22,9 @@ void vcpu_timer_changed(struct vcpu *v)
 void vcpu_reset(struct vcpu *v)
 {
 	backend->init(v->g, frame_hpa(v->entity.vm->nested.table.root));
-	v->nmi_pending = v->iret_step = v->eoi_lent = false;
+	v->nmi_pending = v->iret_step = v->eoi_lent = v->kicked = false;
 	v->iret_rip = v->eoi_flag = 0;
+	v->steal = (struct steal){ .msr = 0 };
 }
 
 /* SDM vol. 3, table 9-1: INIT leaves the extended state and these MSRs alone; the debug registers it clears. */
@@ -59,6 +60,7 @@ static bool may_run(struct vcpu *v)
 		return true;
 	if (blocked == BLOCK_HALT && interrupts_wake(v)) {
 		__atomic_fetch_and(&v->blocked, ~(u32)BLOCK_HALT, __ATOMIC_SEQ_CST);
+		v->kicked = false;
 		return true;
 	}
 	return false;
@@ -89,9 +91,11 @@ enum turn vcpu_turn(struct cpu *c, struct entity *e)
 {
 	struct vcpu *v = vcpu_of(e);
 	struct vm *vm = e->vm;
+	if (FREQUENT(v->steal.msr != 0, 0) && !paravirt_resume(v))
+		return vm->go ? TURN_YIELD : TURN_SLEEP;
 	for (;;) {
 		if (FREQUENT(c->events != 0, 0) && sched_events(c))
-			return TURN_YIELD;
+			return paravirt_yield(v);
 		if (!may_run(v) || FREQUENT(!vm->go, 0))
 			return TURN_SLEEP;
 		v->g->want.interrupt = false;
@@ -101,7 +105,8 @@ enum turn vcpu_turn(struct cpu *c, struct entity *e)
 		v->exits[kind]++;
 		if (FREQUENT(v->eoi_lent, 0))
 			interrupts_take_eoi(v);
-		if (exit_handle(v, kind) == ACTION_SLEEP)
-			return TURN_SLEEP;
+		enum action then = exit_handle(v, kind);
+		if (FREQUENT(then != ACTION_RESUME, 0))
+			return then == ACTION_YIELD ? paravirt_yield(v) : TURN_SLEEP;
 	}
 }

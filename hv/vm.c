@@ -165,6 +165,7 @@ static void make_cpuid(struct vm *vm)
 {
 	struct cpuid_config config = {
 		.vcpus = vm->vcpus, .tsc_khz = (u32)host_tsc_khz, .tsc_steady = host_tsc_steady, .kvm_clock = true,
+		.steal_time = vm->vcpus > cpu_total || vm_count > 1,
 		.xcr0_mask = features.xsave ? features.xcr0_mask : XCR0_X87 | XCR0_SSE, .phys_bits = features.phys_bits,
 	};
 	cpuid_build(&vm->cpuid, &config, raw_cpuid, NULL);

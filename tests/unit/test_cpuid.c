@@ -247,8 +247,20 @@ static void test_kvm_leaves(void **unused)
 	(void)unused;
 	assert_memory_equal(name, "KVMKVMKVM\0\0\0", 12);
 	assert_int_equal(answer(t, 0x40000000, 0, CPUID_EAX), 0x40000001);
-	assert_int_equal(answer(t, 0x40000001, 0, CPUID_EAX), 1 | 1 << 1 | 1 << 3 | 1 << 6 | 1 << 24);
+	assert_int_equal(answer(t, 0x40000001, 0, CPUID_EAX), 1 | 1 << 1 | 1 << 3 | 1 << 6 | 1 << 7 | 1 << 11 | 1 << 13 | 1 << 24);
+	assert_int_equal(answer(t, 0x40000001, 0, CPUID_EDX), 0);
 	free(t);
+	c.steal_time = true;
+	t = build(&amd, &c);
+	assert_int_equal(answer(t, 0x40000001, 0, CPUID_EAX),
+			 1 | 1 << 1 | 1 << 3 | 1 << 5 | 1 << 6 | 1 << 7 | 1 << 9 | 1 << 11 | 1 << 13 | 1 << 24);
+	assert_true(t->steal_time);
+	free(t);
+	c.vcpus = 1;
+	t = build(&amd, &c);
+	assert_int_equal(answer(t, 0x40000001, 0, CPUID_EAX), 1 | 1 << 1 | 1 << 3 | 1 << 5 | 1 << 6 | 1 << 24);
+	free(t);
+	c.steal_time = false;
 	c.tsc_steady = false;
 	t = build(&amd, &c);
 	assert_int_equal(answer(t, 0x40000001, 0, CPUID_EAX), 1 | 1 << 1 | 1 << 3 | 1 << 6);

@@ -18,6 +18,9 @@
 #define RESET_CS_BASE 0xffff0000u
 #define RESET_IP 0xfff0u
 
+/* So many PAUSEs since the entry: a loop that waits. */
+#define PAUSE_COUNT 3000u
+
 static void set_controls(struct vmcb *b)
 {
 	b->cr_read = BIT(8);
@@ -29,6 +32,9 @@ static void set_controls(struct vmcb *b)
 	b->intercepts2 = INTERCEPT_VMRUN | INTERCEPT_VMMCALL | INTERCEPT_VMLOAD | INTERCEPT_VMSAVE | INTERCEPT_STGI |
 			 INTERCEPT_CLGI | INTERCEPT_SKINIT | INTERCEPT_WBINVD | INTERCEPT_MONITOR | INTERCEPT_MWAIT |
 			 INTERCEPT_MWAIT_ARMED | INTERCEPT_XSETBV;
+	/* Without a filter every PAUSE would exit, and most waits are short: then none does. */
+	b->intercepts1 |= features.pause_filter ? INTERCEPT_PAUSE : 0;
+	b->pause_count = PAUSE_COUNT;
 	b->iopm_base = svm_io_map().v;
 	b->msrpm_base = svm_msr_map().v;
 	b->virtual_interrupt = VINTR_MASKING;
@@ -69,7 +75,7 @@ void svm_init_state(struct guest_cpu *g, hpa_t nested_root)
 	g->rflags = RFLAGS_ONE;
 	g->event.valid = g->shadow = g->nmi_blocked = false;
 	g->want = g->have = (struct windows){ .interrupt = false };
-	g->tag.generation = 0;
+	tag_forget(&g->tag);
 }
 
 static struct gwalk_registers paging_registers(const struct guest_cpu *g)
@@ -165,7 +171,7 @@ status svm_set(struct guest_cpu *g, const struct mon_vcpu *v)
 	b->idtr = segment_in(&v->idtr);
 	b->cpl = (u8)v->cpl;
 	b->clean = 0;
-	g->tag.generation = 0; /* translations of the former CR3 and CR4 */
+	tag_forget(&g->tag); /* translations of the former CR3 and CR4 */
 	return OK;
 }
 
@@ -192,13 +198,13 @@ void svm_write_cr(struct guest_cpu *g, u32 n, u64 value)
 	case 3: vmcb_set_cr3(b, value); break;
 	default: vmcb_set_cr4(b, value); break;
 	}
-	g->tag.generation = 0;
+	tag_forget(&g->tag);
 }
 
 void svm_write_efer(struct guest_cpu *g, u64 value)
 {
 	vmcb_set_efer(vmcb_of(g), value | EFER_SVME);
-	g->tag.generation = 0;
+	tag_forget(&g->tag);
 }
 
 /* Where an MSR lives in the VMCB; NULL: it does not. */
