@@ -7,7 +7,8 @@
 #include "x86/cpu/log.h"
 #include "x86/cpu/string.h"
 
-enum takes { NOTHING, A_COMMAND, A_VM, A_VCPU /* VM or VM/PROCESSOR */ }; /* what its first word is */
+/* What a command's first word is; A_VCPU: VM or VM/PROCESSOR. From RUNNING on the VM must run. */
+enum takes { NOTHING, A_COMMAND, A_VM, RUNNING, A_VCPU };
 
 struct command {
 	const char *name, *arguments, *what;
@@ -21,12 +22,8 @@ struct command {
 
 /* ---- what acts on machines ---- */
 
-static const char not_running[] = "it does not run";
-
 static const char *pause_vm(struct vm *vm)
 {
-	if (vm->state != VM_RUNNING)
-		return not_running;
 	if (vm->paused & PAUSE_OPERATOR)
 		return "it is paused already";
 	vm_pause(vm, PAUSE_OPERATOR);
@@ -35,8 +32,6 @@ static const char *pause_vm(struct vm *vm)
 
 static const char *resume_vm(struct vm *vm)
 {
-	if (vm->state != VM_RUNNING)
-		return not_running;
 	if (vm->paused == PAUSE_MEMORY)
 		return "it goes on when the host has memory for it";
 	if (!vm->paused)
@@ -47,8 +42,6 @@ static const char *resume_vm(struct vm *vm)
 
 static const char *power_off_vm(struct vm *vm)
 {
-	if (vm->state != VM_RUNNING)
-		return not_running;
 	monitor_post(vm, MON_ENTRY_POWER_BUTTON);
 	return vm->paused ? "its power button is pressed; it notices when it goes on" : NULL;
 }
@@ -56,10 +49,7 @@ static const char *power_off_vm(struct vm *vm)
 static void show_console(struct vm *vm, char *word[])
 {
 	(void)word;
-	if (vm->state == VM_RUNNING)
-		console_show(vm);
-	else
-		say(&console, "%s: %s\n", vm->definition->name, not_running);
+	console_show(vm);
 }
 
 static void quit(struct vm *vm, char *word[])
@@ -82,11 +72,11 @@ static const struct command commands[] = {
 	{ "audit", "", "holds every table of the running system against the truth", 0, 0, NOTHING, .run = inspect_audit },
 	{ "walk", "VM[/PROCESSOR] [gpa] ADDRESS", "each step of a translation: guest tables, pmap, nested tables", 2, 3, A_VCPU,
 	  .run = inspect_walk },
-	{ "console", "VM", "goes to its console; Ctrl-] leads back", 1, 1, A_VM, .run = show_console },
+	{ "console", "VM", "goes to its console; Ctrl-] leads back", 1, 1, RUNNING, .run = show_console },
 	{ "start", "VM", "makes the machine and starts it", 1, 1, A_VM, .act = vm_start, .done = "is being made" },
-	{ "pause", "VM", "its processors and devices stop", 1, 1, A_VM, .act = pause_vm, .done = "paused" },
-	{ "resume", "VM", "they go on", 1, 1, A_VM, .act = resume_vm, .done = "goes on" },
-	{ "power-off", "VM", "presses its power button: the guest decides", 1, 1, A_VM, .act = power_off_vm,
+	{ "pause", "VM", "its processors and devices stop", 1, 1, RUNNING, .act = pause_vm, .done = "paused" },
+	{ "resume", "VM", "they go on", 1, 1, RUNNING, .act = resume_vm, .done = "goes on" },
+	{ "power-off", "VM", "presses its power button: the guest decides", 1, 1, RUNNING, .act = power_off_vm,
 	  .done = "its power button is pressed" },
 	{ "reset", "VM", "ends it at once and starts it again", 1, 1, A_VM, .act = vm_reset, .done = "ends and starts again" },
 	{ "destroy", "VM", "ends it at once", 1, 1, A_VM, .act = vm_destroy, .done = "is being taken apart" },
@@ -189,7 +179,9 @@ void command_run(char *text)
 	struct vm *vm = c->takes >= A_VM ? named_vm(c, word + 1) : NULL;
 	if (c->takes >= A_VM && !vm)
 		return;
-	if (vm && c->act) {
+	if (vm && c->takes >= RUNNING && vm->state != VM_RUNNING) {
+		say(&console, "%s: it does not run\n", vm->definition->name);
+	} else if (vm && c->act) {
 		const char *why = c->act(vm);
 		say(&console, "%s: %s\n", vm->definition->name, why ? why : c->done);
 	} else {

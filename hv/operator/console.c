@@ -219,10 +219,10 @@ void operator_input(const u8 *bytes, u32 count)
 
 static void prompt(void)
 {
+	line.length = line.back = 0;
+	line.text[0] = 0;
 	if (!foreground)
-		line_begin(&line);
-	else
-		line.text[line.length = 0] = 0;
+		line_show(&line);
 }
 
 static void obey(u8 byte)

@@ -130,8 +130,6 @@ static const char *judge(struct vm *vm, char *word[])
 	bool parted = strcmp(word[1], "gpa") == 0, joined = strncmp(word[1], "gpa:", 4) == 0;
 	const char *at = parted ? word[2] : joined ? word[1] + 4 : word[1];
 	u32 id = (u32)(number[0] - '0');
-	if (vm->state != VM_RUNNING)
-		return "it does not run";
 	if (id >= vm->vcpus || number[1]) {
 		format_text(text, sizeof text, "its processors are 0 to %u", vm->vcpus - 1);
 		return text;
