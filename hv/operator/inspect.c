@@ -8,7 +8,6 @@
 #include "core/env.h"
 #include "hv/operator/console.h"
 #include "hv/operator/walk.h"
-#include "x86/cpu/log.h"
 #include "x86/cpu/string.h"
 #include "x86/mm/slots.h"
 
@@ -125,15 +124,12 @@ static bool address(const char *text, u64 *value)
 /* What is wrong with the words, or NULL and it is asked for. */
 static const char *judge(struct vm *vm, char *word[])
 {
-	static char text[96];
 	const char *number = word[WORDS_VCPU] ? word[WORDS_VCPU] : "0";
 	bool parted = strcmp(word[1], "gpa") == 0, joined = strncmp(word[1], "gpa:", 4) == 0;
 	const char *at = parted ? word[2] : joined ? word[1] + 4 : word[1];
 	u32 id = (u32)(number[0] - '0');
-	if (id >= vm->vcpus || number[1]) {
-		format_text(text, sizeof text, "its processors are 0 to %u", vm->vcpus - 1);
-		return text;
-	}
+	if (id >= vm->vcpus || number[1])
+		return "it has no such processor; info lists them";
 	if (!at || (!parted && word[2]) || !address(at, &asked.at))
 		return "an address is up to 16 hexadecimal digits, as ffffffff81000000; of guest-physical memory: gpa:1000 or gpa 1000";
 	asked.v = &vm->vcpu[id];

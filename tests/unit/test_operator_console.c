@@ -345,9 +345,9 @@ static void bad_input(void **state)
 		{ "walk web 1 2", "web: an address is" },
 		{ "walk web 12345678123456781", "web: an address is" },
 		{ "walk web 1:2", "web: an address is" },
-		{ "walk web/2 1000", "web: its processors are 0 to 1\r\n" },
-		{ "walk web/ 1000", "web: its processors are 0 to 1\r\n" },
-		{ "walk web/10 1000", "web: its processors are 0 to 1\r\n" },
+		{ "walk web/2 1000", "web: it has no such processor; info lists them\r\n" },
+		{ "walk web/ 1000", "web: it has no such processor; info lists them\r\n" },
+		{ "walk web/10 1000", "web: it has no such processor; info lists them\r\n" },
 		{ "walk none/0 1000", "there is no machine none; there are:" },
 		{ "resume web", "web: it is not paused\r\n" },
 	};
