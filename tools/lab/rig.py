@@ -17,7 +17,7 @@ class Rig:
     def __init__(self, host, scratch, folder):
         self.host, self.scratch = host, scratch
         self.log = os.path.join(folder, "log")
-        console, control = os.path.join(scratch, "console"), os.path.join(scratch, "qmp")
+        console, control = os.path.join(scratch, "console.socket"), os.path.join(scratch, "qmp.socket")
         os.makedirs(folder, exist_ok=True)
         command = qemu_command(host, scratch, f"socket,path={console},server=on,wait=off", self.log)
         command += ["-qmp", f"unix:{control},server=on,wait=off", "-S"]
