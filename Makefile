@@ -316,6 +316,17 @@ mutations: $(ZYDIS)/.fetched
 	@tools/setup test
 	@tools/mutations
 
+# ---- machines beside each other, for long ----
+
+SECONDS ?= 600
+.PHONY: smoke soak
+smoke:
+	@tools/setup run
+	@tools/machine --smoke
+soak:
+	@tools/setup run
+	@tests/soak --seconds $(SECONDS)
+
 # ---- measuring ----
 
 $(B)/peers/kvm.cpio: bench/kvm-init bench/make-kvm-peer $(KERNEL) $(GUESTS)/membench.cpio
@@ -347,6 +358,7 @@ help:
 	@echo "make iso         build/ringmur.iso: a disc that boots Ringmur and its Debian by GRUB"
 	@echo "make lint        everything that can be said of the sources without running them"
 	@echo "make mutations   shows that the tests can fail"
+	@echo "make smoke       three Linux machines, shown to be apart; make soak [SECONDS=600]: machines come and go beside hostile ones"
 	@echo "make bench       instructions and exits beside the bare machine and KVM; build/bench.json"
 	@echo "make clean       removes what was built; make distclean also what was fetched"
 	@echo "V=1 shows the commands. ./run boots Ringmur, ./test tests it; both install what is missing."
