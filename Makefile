@@ -137,7 +137,7 @@ $(B)/monitor.elf: $(MONITOR_O) $(MONITOR_LD)
 # ---- the same text on the host: unit and property tests under sanitizers, by both compilers ----
 
 # hv's and x86's pure parts: no assembly, no hardware. What only the real monitor has: its system calls, its memcpy.
-PURE_C    := $(wildcard hv/lapic.c hv/cpuid.c hv/paravirt.c x86/decode.c x86/boot/acpi.c x86/boot/memory_map.c x86/boot/multiboot.c \
+PURE_C    := $(wildcard hv/lapic.c hv/cpuid.c hv/cpuid_build.c hv/paravirt.c x86/decode.c x86/boot/acpi.c x86/boot/memory_map.c x86/boot/multiboot.c \
                x86/boot/options.c x86/boot/words.c x86/boot/machines.c x86/cpu/format.c \
                hv/operator/*.c)
 HOST_NOT  := monitor/lib/call.c monitor/lib/string.c

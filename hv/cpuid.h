@@ -1,5 +1,6 @@
 /*
- * cpuid: what a VM's processors say of themselves. Const tables of masks over the host's own answers, fixed when the VM is made.
+ * cpuid: what a VM's processors say of themselves. Const tables of masks over the host's own answers, fixed at boot for each
+ * definition.
  *
  * Default-deny: a leaf without a row reads as the vendor answers for a leaf it does not have, a bit without a place in its mask
  * reads 0. What depends on the vCPU's state (OSXSAVE, APIC, APIC ID, sizes under XCR0) is patched into the answer.
@@ -16,6 +17,7 @@ enum cpuid_register { CPUID_EAX, CPUID_EBX, CPUID_ECX, CPUID_EDX, CPUID_REGISTER
 #define CPUID_BUCKETS  64u
 #define CPUID_COMPONENTS 8u /* of XSAVE: x87 to ZMM; later ones are not offered */
 #define CPUID_KVM_BASE 0x40000000u
+#define CPUID_EXTENDED 0x80000000u
 
 /* The host's raw answer. */
 typedef void (*cpuid_raw)(void *context, u32 leaf, u32 subleaf, u32 out[CPUID_REGISTERS]);
@@ -38,11 +40,14 @@ struct cpuid_dynamic {
 	u64 cr4, xcr0;
 };
 
+/* How an answer depends on the vCPU. */
+enum cpuid_patch { PATCH_NONE, PATCH_FEATURES, PATCH_FEATURES_AMD, PATCH_TOPOLOGY, PATCH_XSAVE, PATCH_XSAVE_COMPACTED, PATCH_IDS_AMD };
+
 struct cpuid_row {
 	u32 leaf, subleaf;
 	u32 out[CPUID_REGISTERS];
 	u16 next;  /* in its bucket; 0: none */
-	u8 patch;  /* enum cpuid_patch of cpuid.c */
+	u8 patch;  /* enum cpuid_patch */
 	bool any_subleaf;
 };
 
@@ -59,7 +64,15 @@ struct cpuid_table {
 };
 static_assert(sizeof(struct cpuid_table) <= PAGE_SIZE, "one page");
 
+/* cpuid_build.c, part of the start. */
 void cpuid_build(struct cpuid_table *t, const struct cpuid_config *config, cpuid_raw raw, void *context);
+
+/* By hash of the leaf. */
+static inline u32 cpuid_bucket(u32 leaf) { return (leaf & (CPUID_BUCKETS / 2 - 1)) | (leaf >> 31) * (CPUID_BUCKETS / 2); }
+/* Of exactly this leaf; 0: there is none. */
+u32 cpuid_row_of(const struct cpuid_table *t, u32 leaf, u32 subleaf);
+/* Bytes that these components take in XSAVE's area. */
+u32 cpuid_xsave_size(const struct cpuid_table *t, u64 components, bool compacted);
 
 /* The row that answers; where its `patch` is not 0 the answer depends on the vCPU and cpuid_patch finishes it. */
 const struct cpuid_row *cpuid_find(const struct cpuid_table *t, u32 leaf, u32 subleaf);

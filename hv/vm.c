@@ -4,9 +4,7 @@
 #include "hv/hv.h"
 
 #include "core/bits.h"
-#include "x86/asm/insn.h"
 #include "x86/cpu/log.h"
-#include "x86/cpu/regs.h"
 
 #define VM_MEMORY_LEAST (1ull << 20)
 #define PAGES_VMCB 1u
@@ -151,26 +149,6 @@ static status make_vcpu(struct vm *vm, u32 id)
 	return OK;
 }
 
-static void raw_cpuid(void *context, u32 leaf, u32 subleaf, u32 out[CPUID_REGISTERS])
-{
-	(void)context;
-	struct cpuid r = cpuid(leaf, subleaf);
-	out[CPUID_EAX] = r.eax;
-	out[CPUID_EBX] = r.ebx;
-	out[CPUID_ECX] = r.ecx;
-	out[CPUID_EDX] = r.edx;
-}
-
-static void make_cpuid(struct vm *vm)
-{
-	struct cpuid_config config = {
-		.vcpus = vm->vcpus, .tsc_khz = (u32)host_tsc_khz, .tsc_steady = host_tsc_steady, .kvm_clock = true,
-		.steal_time = vm->vcpus > cpu_total || vm_count > 1,
-		.xcr0_mask = features.xsave ? features.xcr0_mask : XCR0_X87 | XCR0_SSE, .phys_bits = features.phys_bits,
-	};
-	cpuid_build(&vm->cpuid, &config, raw_cpuid, NULL);
-}
-
 /* ---- the whole ---- */
 
 const char *vm_judge(const struct machine_definition *d)
@@ -239,8 +217,6 @@ static const char *make_inside(struct vm *vm)
 	}
 	if (make_console(vm) != OK)
 		return "there is no memory for its console";
-	make_cpuid(vm);
-	interrupts_take();
 	return monitor_load(vm);
 }
 
