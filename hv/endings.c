@@ -22,10 +22,11 @@ u64 vm_exits(const struct vm *vm)
 	return sum;
 }
 
-static void end_with(struct vm *vm, const char *format, va_list arguments)
+static void end_with(struct vm *vm, bool restart, const char *format, va_list arguments)
 {
 	if (__atomic_exchange_n(&vm->end_claimed, 1, __ATOMIC_SEQ_CST))
 		return;
+	vm->restart = restart;
 	format_arguments(vm->ending, sizeof vm->ending, format, arguments);
 	vm_become(vm, VM_ENDING);
 	for (u32 i = 0; i < vm->vcpus; i++)
@@ -38,15 +39,16 @@ void vm_end(struct vm *vm, const char *format, ...)
 {
 	va_list arguments;
 	va_start(arguments, format);
-	end_with(vm, format, arguments);
+	end_with(vm, false, format, arguments);
 	va_end(arguments);
 }
 
-void vm_end_reset(struct vm *vm, const char *why)
+void vm_end_reset(struct vm *vm, bool restart, const char *why, ...)
 {
-	if (vm->definition->reset == RESET_RESTART)
-		vm->restart = true;
-	vm_end(vm, "%s", why);
+	va_list arguments;
+	va_start(arguments, why);
+	end_with(vm, restart, why, arguments);
+	va_end(arguments);
 }
 
 /* ---- the record of a guest that was ended ---- */

@@ -337,7 +337,7 @@ static enum action exit_shutdown(struct vcpu *v)
 		vm_kill(v, "triple fault");
 	} else {
 		vm_record(v);
-		vm_end_reset(vm, "triple fault");
+		vm_end_reset(vm, true, "triple fault");
 	}
 	return ACTION_SLEEP;
 }

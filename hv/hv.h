@@ -324,7 +324,8 @@ const struct boot_module *module_of(const struct vm *vm, u32 n);
 
 /* endings.c */
 void vm_end(struct vm *vm, const char *format, ...) __attribute__((format(printf, 2, 3)));
-void vm_end_reset(struct vm *vm, const char *why); /* starts again if its definition says so */
+/* The same; with `restart` it starts again then. */
+void vm_end_reset(struct vm *vm, bool restart, const char *why, ...) __attribute__((format(printf, 3, 4)));
 void vm_kill(struct vcpu *v, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void vm_record(struct vcpu *v); /* registers into the log */
 void vm_mark(struct vm *vm, u64 value);

@@ -38,11 +38,13 @@ const char *vm_start(struct vm *vm)
 	return NULL;
 }
 
+/* Also one that is ending in order to start again. */
 const char *vm_destroy(struct vm *vm)
 {
-	if (vm->state != VM_RUNNING)
+	if (vm->state != VM_RUNNING && !(vm->state == VM_ENDING && vm->restart))
 		return "it is not running";
 	vm_end(vm, "destroyed");
+	vm->restart = false;
 	return NULL;
 }
 
@@ -52,8 +54,7 @@ const char *vm_reset(struct vm *vm)
 		return "it is not running";
 	if (vm->modules_held != USE_ALL)
 		return "its images were freed after its first start (reset=end): it cannot be started again";
-	vm->restart = true;
-	vm_end(vm, "reset by the operator");
+	vm_end_reset(vm, true, "reset by the operator");
 	return NULL;
 }
 

@@ -331,7 +331,7 @@ static u64 call_end(struct vm *vm, const u64 a[])
 {
 	switch (a[0]) {
 	case MON_END_POWER_OFF: vm_end(vm, "power-off"); break;
-	case MON_END_RESET: vm_end_reset(vm, "reset"); break;
+	case MON_END_RESET: vm_end_reset(vm, vm->definition->reset == RESET_RESTART, "reset"); break;
 	case MON_END_TEST: vm_end(vm, "test %u", (u8)a[1]); break;
 	case MON_END_FAILED: vm_end(vm, "failed"); break;
 	default: return broken(vm, "an ending that is none");

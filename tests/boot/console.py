@@ -19,6 +19,7 @@ vm name=web mem=64M vcpus=2 kernel=talk cmdline="web"
 vm name=db  mem=64M kernel=talk cmdline="db" disk=memory:1M weight=200
 vm name=big  mem=96M kernel=hold cmdline="big" start=no
 vm name=more mem=96M kernel=hold cmdline="more" start=no
+vm name=falling mem=16M kernel=triple start=no
 """
 SWITCH, SECONDS = "\x1d", 30
 failures = 0
@@ -129,6 +130,17 @@ def full(p):
            now)
 
 
+def endless(p):
+    """One that resets for ever is nearly always ending in order to start again; for a moment it is being made, and cannot be destroyed."""
+    p.operator.command("start falling")
+    p.line.wait("end: falling triple fault", 0, SECONDS, "the first reset")
+    tries = [p.operator.command("destroy falling") for _ in range(3)]
+    result("one that resets for ever can be destroyed", any("being taken apart" in line for answer in tries for line in answer), tries)
+    p.operator.wait_state("falling", "off", SECONDS)
+    time.sleep(1)
+    result("... and stays so", p.operator.state("falling").startswith("off"))
+
+
 def bad_input(p):
     p.has("a command that is none", "consloe web", "there is no command consloe; help lists them")
     p.has("a machine that is none", "info wbe", "there is no machine wbe; there are: web db big more")
@@ -164,6 +176,7 @@ def person(rig):
     walks(p)
     deeds(p)
     unread(p)
+    endless(p)
     full(p)
     rig.line.send("quit\r")
     rig.process.wait(SECONDS)
@@ -175,7 +188,7 @@ def main():
     vms = os.path.join(scratch, "vms")
     with open(vms, "w", encoding="ascii") as f:
         f.write(MACHINES)
-    modules = [(vms, "vms"), ("build/guests/talk.elf", "talk"), ("build/guests/hold.elf", "hold")]
+    modules = [(vms, "vms"), ("build/guests/talk.elf", "talk"), ("build/guests/hold.elf", "hold"), ("build/guests/triple.elf", "triple")]
     with Rig(Host(2, 160, "console=com1 log=com2 panic=exit", modules), scratch, os.path.join(scratch, "kept")) as rig:
         try:
             person(rig)
