@@ -88,7 +88,8 @@ void vm_kill(struct vcpu *v, const char *format, ...)
 
 void vm_mark(struct vm *vm, u64 value)
 {
-	log_line("mark %lu exits=%lu scrub-instructions=%lu", value, vm_exits(vm), slots_scrub_ticks);
+	log_line("mark %lu exits=%lu scrub-instructions=%lu vm=%s busy-ticks=%lu", value, vm_exits(vm), slots_scrub_ticks, vm->definition->name,
+		 vm->share.busy);
 }
 
 /* ---- taking apart ---- */
@@ -106,8 +107,8 @@ static bool at_rest(const struct vm *vm)
 
 static void log_statistics(const struct vm *vm)
 {
-	log_line("stats: vm=%s exits=%lu scrub-instructions=%lu scrubbed-frames=%lu guest-ticks=%lu busy-ticks=%lu", vm->definition->name, vm_exits(vm), slots_scrub_ticks,
-		 slots_scrubbed, tsc_now() - vm->started, vm->share.busy);
+	log_line("stats: vm=%s exits=%lu scrub-instructions=%lu scrubbed-frames=%lu guest-ticks=%lu busy-ticks=%lu started-tick=%lu",
+		 vm->definition->name, vm_exits(vm), slots_scrub_ticks, slots_scrubbed, tsc_now() - vm->started, vm->share.busy, vm->started);
 	for (u32 k = 0; k < EXIT_KINDS; k++) {
 		u64 count = 0;
 		for (u32 i = 0; i < vm->vcpus; i++)

@@ -10,6 +10,7 @@
 #include "x86/cpu/power.h"
 #include "x86/cpu/log.h"
 #include "x86/cpu/string.h"
+#include "x86/irq/irq.h"
 
 static u32 quitting;
 
@@ -79,8 +80,11 @@ static bool all_off(void)
 
 static void end_host_if_over(void)
 {
-	if ((quitting || !operator_present) && all_off())
-		power_off();
+	if ((!quitting && operator_present) || !all_off())
+		return;
+	if (timer_probe)
+		log_line("stats: interrupts-off-most=%lu", timer_late);
+	power_off();
 }
 
 void host_quit(void)

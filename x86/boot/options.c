@@ -26,6 +26,7 @@ static const struct word_rule table[] = {
 	{ "vcpus", WORD_NUMBER, AT(vcpus), NULL, 1, MAX_CPUS },
 	{ "cpus", WORD_NUMBER, AT(cpus), NULL, 1, MAX_CPUS },
 	{ "fail-alloc", WORD_NUMBER, AT(fail_alloc), NULL, 1, UINT32_MAX },
+	{ "probe", WORD_NUMBER, AT(probe), NULL, 1, UINT32_MAX },
 	{ "mark-port", WORD_NUMBER, AT(mark_port), NULL, 1, MOST_PORT },
 	{ "name", WORD_NAME, AT(name), NULL, 0, 0 },
 	{ "operator", WORD_ONE_OF, AT(operator), answers, 0, 0 },

@@ -5,6 +5,7 @@
  *   mem=1G  scrub=512M                                              bytes, with K, M, G or T
  *   vcpus=1  cpus=N  mark-port=0xNN                                 a number, decimal or 0x
  *   fail-alloc=N                                                    tests: the N-th allocation for the guest fails
+ *   probe=N                                                         measures how long interrupts are off, to within N ticks (x86/irq/timer.c)
  *   name=guest                                                      a word
  *   operator=auto|no|yes                                            whether the console is the operator's (hv/operator)
  *   hide=nrip,npt,...                                               processor features to do without
@@ -30,6 +31,7 @@ struct options {
 	u64 vcpus, cpus;
 	u64 mark_port;     /* 0: none */
 	u64 fail_alloc;    /* 0: none */
+	u64 probe;         /* 0: none */
 	u64 hide;          /* bit n: feature n of option_feature() */
 	char name[WORD_NAME_BYTES];
 };

@@ -51,6 +51,8 @@ void apic_send(u32 to_apic_id, u32 command);
 
 extern struct timer_rates { u64 khz, count_per_tsc; /* 32.32: APIC timer counts in one TSC tick */ } timer_rates;
 void timer_interrupt(struct cpu *c);
+/* The option probe=: within so many ticks an interrupt is always due; and by how many one came late so far, at most. */
+extern u64 timer_probe, timer_late;
 /* Busy; before interrupts and for hardware that needs a pause. */
 void delay_us(u32 microseconds);
 
