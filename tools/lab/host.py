@@ -103,7 +103,7 @@ def qemu_command(host, scratch, console, log):
     cpu = host.cpu or ("host" if accel == "kvm" else "max,+svm")
     command = ["qemu-system-x86_64", "-machine", host.chipset, "-accel", accel, "-cpu", cpu,
                "-smp", str(host.cpus), "-m", f"{host.mebibytes}M",
-               "-nodefaults", "-display", "none", "-monitor", "none", "-no-reboot"]
+               "-nodefaults", "-display", "none", "-monitor", "none", "-no-reboot", *os.environ.get("RINGMUR_QEMU", "").split()]
     if counted:
         command += ["-icount", "shift=0,sleep=off", "-seed", "1", "-rtc", "base=2024-01-01,clock=vm"]
     command += ["-chardev", f"{console},id=console", "-serial", "chardev:console", "-serial", f"file:{log}"]

@@ -8,6 +8,7 @@ import threading
 import time
 
 CONNECT_SECONDS = 20
+EXIT_SECONDS = 20  # in which a process that has closed its line is over
 LAST_LINES = 15  # of what came, shown when something else was waited for
 
 
@@ -31,8 +32,8 @@ def connect(path, process=None):
 
 
 class Line:
-    def __init__(self, end, transcript=None):
-        self.end, self.text, self.closed = end, "", False
+    def __init__(self, end, transcript=None, process=None):
+        self.end, self.text, self.closed, self.process = end, "", False, process
         self.transcript = open(transcript, "wb") if transcript else None
         self.news = threading.Condition()
         threading.Thread(target=self.read, daemon=True).start()
@@ -61,11 +62,15 @@ class Line:
         with self.news:
             return self.text[mark:]
 
+    def gone(self):
+        status = self.process.wait(EXIT_SECONDS) if self.process else None
+        return "the machine has gone" + ("" if status is None else f" (QEMU's status is {status})")
+
     def send(self, text):
         try:
             self.end.sendall(text.encode())
         except OSError:
-            raise Silence("the machine has gone") from None
+            raise Silence(self.gone()) from None
 
     def find(self, regex, mark, seconds):
         """The first match after the mark, or None when so much time has passed."""
@@ -83,6 +88,6 @@ class Line:
         match = self.find(regex, mark, seconds)
         if match:
             return match
-        why = "the machine has gone" if self.closed else f"not within {seconds:g} s"
+        why = self.gone() if self.closed else f"not within {seconds:g} s"
         last = "\n".join("    | " + line for line in self.since(mark).splitlines()[-LAST_LINES:])
         raise Silence(f"{what}: {why}" + (f"; it said\n{last}" if last else "; it said nothing"))

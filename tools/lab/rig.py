@@ -23,7 +23,7 @@ class Rig:
         command += ["-qmp", f"unix:{control},server=on,wait=off", "-S"]
         self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
         try:
-            self.line = Line(connect(console, self.process), os.path.join(folder, "console"))
+            self.line = Line(connect(console, self.process), os.path.join(folder, "console"), self.process)
             self.qmp = Qmp(control, self.process)
             self.qmp.execute("cont")  # now that nothing can be missed
         except BaseException:
