@@ -85,19 +85,35 @@ static void count_as(struct alloc *a, enum frame_kind from, enum frame_kind to, 
 	a->changes++;
 }
 
-/* Into the bitmaps, clean or dirty as its flag says. The caller re-files the block. */
-static void put_frame(struct alloc *a, struct alloc_block *b, hfn_t f)
+/* The first and all others of `n` in a row. */
+static struct frame *run_of(const struct alloc *a, hfn_t first, u32 n)
 {
-	CHECK(!map_has(b->free, index_of(f)));
-	map_flip(b->free, index_of(f));
-	b->free_count++;
-	a->free_frames++;
-	a->changes++;
-	if (!(frame_of(&a->frames, f)->flags & FRAME_DIRTY)) {
-		map_flip(b->clean, index_of(f));
-		b->clean_count++;
-		a->clean_frames++;
+	CHECK(first.v + n <= a->frames.limit);
+	return &a->frames.at[first.v];
+}
+
+/* Frames of one block into the bitmaps, clean or dirty as their flags say. The caller re-files the block. */
+static void put_run(struct alloc *a, struct alloc_block *b, hfn_t first, u32 n)
+{
+	const struct frame *f = run_of(a, first, n);
+	u32 at = index_of(first), clean = 0;
+	for (u32 i = 0, span; i < n; i += span) {
+		u32 bit = (at + i) % WORD_BITS;
+		span = (u32)min_u64(n - i, WORD_BITS - bit);
+		u64 *word = &b->free[(at + i) / WORD_BITS], mask = ~0ull >> (WORD_BITS - span) << bit;
+		CHECK(!(*word & mask));
+		*word |= mask;
 	}
+	for (u32 i = 0; i < n; i++)
+		if (!(f[i].flags & FRAME_DIRTY)) {
+			map_flip(b->clean, at + i);
+			clean++;
+		}
+	b->free_count = (u16)(b->free_count + n);
+	b->clean_count = (u16)(b->clean_count + clean);
+	a->free_frames += n;
+	a->clean_frames += clean;
+	a->changes++;
 }
 
 static void pull_frame(struct alloc *a, struct alloc_block *b, hfn_t f)
@@ -142,7 +158,7 @@ void alloc_init(struct alloc *a, struct frame_table frames, void *memory, const 
 			if (frames.at[i].kind != FRAME_FREE)
 				continue;
 			frames.at[i].flags |= FRAME_DIRTY;
-			put_frame(a, b, hfn(i));
+			put_run(a, b, hfn(i), 1);
 		}
 		refile(a, b);
 	}
@@ -278,11 +294,12 @@ static void put_frames(struct alloc *a, hfn_t first, u32 count)
 	while (count) {
 		struct alloc_block *b = block_of(a, first);
 		u32 n = (u32)min_u64(count, BLOCK_FRAMES - first.v % BLOCK_FRAMES);
+		struct frame *f = run_of(a, first, n);
 		for (u32 i = 0; i < n; i++)
-			count_as(a, frame_of(&a->frames, hfn_add(first, i))->kind, FRAME_FREE, 1);
-		frames_become(frame_of(&a->frames, first), n, FRAME_FREE, OWNER_NONE);
-		for (u32 i = 0; i < n; i++)
-			put_frame(a, b, hfn_add(first, i));
+			a->kind[f[i].kind]--;
+		a->kind[FRAME_FREE] += n;
+		frames_become(f, n, FRAME_FREE, OWNER_NONE);
+		put_run(a, b, first, n);
 		refile(a, b);
 		first = hfn_add(first, n);
 		count -= n;
@@ -331,8 +348,9 @@ void alloc_undo(struct alloc *a, hfn_t first, u32 count)
 
 void alloc_give_back(struct alloc *a, hfn_t first, u32 count)
 {
+	struct frame *f = run_of(a, first, count);
 	for (u32 i = 0; i < count; i++)
-		frame_of(&a->frames, hfn_add(first, i))->flags |= FRAME_DIRTY;
+		f[i].flags |= FRAME_DIRTY;
 	put_frames(a, first, count);
 }
 

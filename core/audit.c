@@ -7,6 +7,7 @@
 #include "core/audit.h"
 #include "core/bits.h"
 
+#define LEAF_COST 8u /* looking up the truth behind a leaf, against looking at a frame */
 
 static void find_fault(struct audit_state *s, const char *what, u64 owner, u64 where)
 {
@@ -258,7 +259,7 @@ static bool audit_leaf(void *context, u64 address, u64 entry, u8 level)
 	const char *fault = leaf_fault(v, address, entry, level);
 	if (fault)
 		find_fault(s, fault, v->pmap->owner, pt_entry_frame(v->table.format, entry).v);
-	spend(s, 1);
+	spend(s, LEAF_COST);
 	return true;
 }
 
@@ -338,7 +339,8 @@ bool audit_step(struct audit_state *s, u32 budget)
 		}
 		if (!phases[s->phase].step(s))
 			next_object(s);
-		spend(s, 1);
+		if (phases[s->phase].scope != ONCE)
+			s->left = 0; /* a tree, or what is left of one, is a step of its own */
 	}
 	return s->phase < ARRAY_SIZE(phases);
 }

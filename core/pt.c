@@ -11,7 +11,10 @@
 
 #define ENTRIES (1u << PT_INDEX_BITS)
 #define MAX_LEVELS 5u
-#define DESTROY_SLICE 256u /* leaves that one call of pt_destroy takes */
+/* What a call may do is a budget of small leaves. A large leaf is work for each of its frames; a table that goes has been looked through. */
+#define FRAMES_A_UNIT 16u
+#define TABLE_COST 16u
+#define DESTROY_SLICE 24u /* of one call of pt_destroy */
 
 static u32 index_of(u64 address, u8 level) { return (u32)(address / pt_span(level)) % ENTRIES; }
 
@@ -165,6 +168,11 @@ struct drop {
 	u32 budget;
 };
 
+static void spend(struct drop *d, u32 units)
+{
+	d->budget -= (u32)min_u64(d->budget, units);
+}
+
 static void drop_leaf(struct drop *d, u64 *entry, u8 level)
 {
 	u64 old = take_out(entry);
@@ -177,7 +185,7 @@ static void drop_leaf(struct drop *d, u64 *entry, u8 level)
 		settle_stamp(d->s, d->view, frame_of(frames, first), pt_frames(level));
 	else
 		settle_view(d->s, d->view); /* a device's page: in no frame table */
-	d->budget--;
+	spend(d, 1 + pt_frames(level) / FRAMES_A_UNIT);
 }
 
 static bool is_empty(const struct pt *t, hfn_t table)
@@ -205,6 +213,15 @@ static void unlink_table(struct drop *d, u64 *entry)
 	hfn_t table = pt_entry_frame(d->t->format, take_out(entry));
 	at_point(POINT_DROP_UNLINKED);
 	owe_table(d->t, d->view, table, d->s);
+	spend(d, TABLE_COST);
+}
+
+/* The next entry that is not 0: most of most tables is. */
+static u32 next_used(const u64 *entries, u32 i)
+{
+	while (i < ENTRIES && !load(&entries[i]))
+		i++;
+	return i;
 }
 
 /* Whatever comes next may empty one table of each level: is there room for all of them? */
@@ -216,7 +233,12 @@ static status drop_in_table(struct drop *d, hfn_t table, u8 level, u64 base)
 	u64 *entries = table_at(d->t, table);
 	u64 table_end = base + ENTRIES * pt_span(level);
 	while (d->at < d->end && d->at < table_end) {
-		u64 *entry = entries + index_of(d->at, level);
+		u32 i = index_of(d->at, level), used = next_used(entries, i);
+		if (used != i) {
+			d->at = min_u64(base + used * pt_span(level), d->end);
+			continue;
+		}
+		u64 *entry = entries + i;
 		u64 first = align_down(d->at, pt_span(level)), next = first + pt_span(level);
 		u64 value = load(entry);
 		enum pt_what what = pt_classify(d->t->format, value, level);
@@ -238,8 +260,8 @@ static status drop_in_table(struct drop *d, hfn_t table, u8 level, u64 base)
 			st = drop_in_table(d, below, (u8)(level - 1), first);
 			if (may_go(d->t, (u8)(level - 1)) && is_empty(d->t, below))
 				unlink_table(d, entry);
-			if (st == OK && d->budget)
-				d->budget--;
+			if (st == OK)
+				spend(d, 1);
 		}
 		if (st != OK)
 			return st;
@@ -311,10 +333,13 @@ static bool visit_table(struct visit *v, hfn_t table, u8 level, u64 base)
 	const u64 *entries = table_at(v->t, table);
 	if (v->table && !v->table(v->context, table, level))
 		return false;
-	for (u32 i = 0; i < ENTRIES; i++) {
+	if (!v->leaf && level == 1)
+		return true;
+	u64 before = v->at > base ? (v->at - base) / pt_span(level) : 0;
+	for (u32 i = next_used(entries, (u32)min_u64(before, ENTRIES)); i < ENTRIES; i = next_used(entries, i + 1)) {
 		u64 first = base + i * pt_span(level);
-		if (first + pt_span(level) <= v->at || first >= v->end)
-			continue;
+		if (first >= v->end)
+			break;
 		u64 entry = load(&entries[i]);
 		switch (pt_classify(v->t->format, entry, level)) {
 		case PT_HOLE:

@@ -101,8 +101,9 @@ static void check_run(const struct settlement *s, const struct settle_run *run)
 {
 	const struct frame_table *frames = &s->settler->alloc->frames;
 	u64 highest = 0;
+	CHECK(run->first.v + run->count <= frames->limit);
 	for (u32 i = 0; i < run->count; i++)
-		highest = max_u64(highest, frame_of(frames, hfn_add(run->first, i))->stamp);
+		highest = max_u64(highest, frames->at[run->first.v + i].stamp);
 	CHECK(highest <= __atomic_load_n(&s->settler->clock.now, __ATOMIC_RELAXED));
 	for (u32 i = 0; i < s->view_count; i++)
 		for (unsigned cpu = 0; cpu < MAX_CPUS; cpu++)

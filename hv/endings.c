@@ -11,7 +11,9 @@
 #include "x86/cpu/log.h"
 #include "x86/mm/slots.h"
 
-#define REAP_BUDGET 128u /* entries or frames a slice */
+/* A slice: one large leaf or some small ones; private frames. */
+#define REAP_BUDGET 32u
+#define PRIVATE_BUDGET 8u
 
 u64 vm_exits(const struct vm *vm)
 {
@@ -134,7 +136,7 @@ static bool release(struct vm *vm)
 	else if (vm->reaping == REAP_MEMORY)
 		r = pmap_release(&vm->pmap, gfn(0), MON_WINDOW_SIZE >> PAGE_SHIFT, REAP_BUDGET, &s, &done);
 	else if (vm->reaping == REAP_PRIVATE)
-		r = vm_release_private(vm, REAP_BUDGET / 16, &s) ? AGAIN : OK;
+		r = vm_release_private(vm, PRIVATE_BUDGET, &s) ? AGAIN : OK;
 	else
 		pmap_destroy(&vm->pmap);
 	lock_give(&vm->pmap.lock);
