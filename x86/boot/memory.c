@@ -2,7 +2,7 @@
  * memory: taking memory over from the loader.
  *
  * 1. The early tables get two more entries: the pool map (the identity map seen from POOL_BASE) and the frame table.
- * 2. The frame table is filled from the memory map; what is free goes to the allocator.
+ * 2. The frame table is filled from the memory map; what is free goes to the allocator. Where there is no RAM it is one page of zeros, read-only.
  * 3. The final map is built with the page-table engine, in pool frames: without the start. Each processor then loads its own top-level table.
  */
 #include "core/bits.h"
@@ -19,8 +19,11 @@
 
 KEPT static u64 frames_pdpt[512] __attribute__((aligned(4096)));
 KEPT static u64 frames_pd[512] __attribute__((aligned(4096)));
+KEPT static u64 hole_pt[512] __attribute__((aligned(4096))); /* all of it the page of zeros */
+KEPT static u64 tail_pt[512] __attribute__((aligned(4096))); /* the last part, which fills no 2 MiB */
+KEPT static u8 zeros[PAGE_SIZE] __attribute__((aligned(4096)));
 
-extern u8 init_end[], text_end[], rodata_end[], image_end[];
+extern u8 init_end[], text_end[], rodata_end[];
 
 /* ---- the frame table ---- */
 
@@ -85,22 +88,69 @@ static void fill_frame_table(const struct boot_info *boot, hpa_t table, u64 byte
 	mark(table.v >> PAGE_SHIFT, (table.v + bytes) >> PAGE_SHIFT, FRAME_IMAGE, OWNER_HYPERVISOR);
 }
 
+/* Of the table's `i`th 2 MiB: whether it describes nothing but holes. */
+static bool is_hole(const struct boot_info *boot, u64 i, u64 table_bytes)
+{
+	u64 frames = BLOCK_SIZE / sizeof(struct frame), first = i * frames << PAGE_SHIFT, end = (i + 1) * frames << PAGE_SHIFT;
+	for (u32 k = 0; k < boot->range_count; k++)
+		if (boot->range[k].ram && boot->range[k].first.v < end && boot->range[k].first.v + boot->range[k].bytes > first)
+			return false;
+	return (i + 1) * BLOCK_SIZE <= table_bytes;
+}
+
+static void map_page(u64 *entry, hfn_t frame, u32 rights)
+{
+	*entry = pt_leaf(&fmt_host, frame, 1, (enum pt_rights)(rights | PT_GLOBAL));
+}
+
+/* `from`: 2 MiB-aligned. Answers the bytes that it takes there; without `map` only that. */
+static u64 map_frame_table(const struct boot_info *boot, u64 table_bytes, u64 bytes, hpa_t from, bool map)
+{
+	u64 used = 0;
+	for (u64 i = 0; i * BLOCK_SIZE < bytes; i++) {
+		u64 here = min_u64(bytes - i * BLOCK_SIZE, BLOCK_SIZE);
+		hfn_t frame = hpa_frame(hpa(from.v + used));
+		if (is_hole(boot, i, table_bytes)) {
+			frames_pd[i] = image_hpa(hole_pt).v | ENTRY_TABLE;
+			continue;
+		}
+		used += here;
+		if (map && here == BLOCK_SIZE)
+			frames_pd[i] = pt_leaf(&fmt_host, frame, 2, PT_READ | PT_WRITE | PT_GLOBAL);
+		if (!map || here == BLOCK_SIZE)
+			continue;
+		for (u64 k = 0; k < here >> PAGE_SHIFT; k++)
+			map_page(&tail_pt[k], hfn_add(frame, k), PT_READ | PT_WRITE);
+		frames_pd[i] = image_hpa(tail_pt).v | ENTRY_TABLE;
+	}
+	return used;
+}
+
+static void clear_frame_table(const struct boot_info *boot, u64 table_bytes, u64 bytes)
+{
+	for (u64 at = 0; at < bytes; at += BLOCK_SIZE)
+		if (!is_hole(boot, at >> BLOCK_SHIFT, table_bytes))
+			__builtin_memset((u8 *)FRAMES_BASE + at, 0, min_u64(bytes - at, BLOCK_SIZE));
+}
+
 static void make_frame_table(const struct boot_info *boot, u64 *top)
 {
 	u64 limit = ram_limit(boot);
 	u64 table_bytes = limit * sizeof(struct frame);
-	u64 bytes = align_up(table_bytes + alloc_bytes(limit), BLOCK_SIZE);
-	CHECK(bytes >> BLOCK_SHIFT <= ARRAY_SIZE(frames_pd));
-	hpa_t at = carve(boot, bytes);
+	u64 bytes = align_up(align_up(table_bytes, PAGE_SIZE) + alloc_bytes(limit), PAGE_SIZE);
+	CHECK(bytes >> BLOCK_SHIFT < ARRAY_SIZE(frames_pd));
+	u64 taken = map_frame_table(boot, table_bytes, bytes, hpa(0), false);
+	hpa_t at = carve(boot, taken);
 
-	for (u64 i = 0; i < bytes >> BLOCK_SHIFT; i++)
-		frames_pd[i] = pt_leaf(&fmt_host, hfn_add(hpa_frame(at), i * BLOCK_FRAMES), 2, PT_READ | PT_WRITE | PT_GLOBAL);
+	for (u32 i = 0; i < ARRAY_SIZE(hole_pt); i++)
+		map_page(&hole_pt[i], hpa_frame(image_hpa(zeros)), PT_READ);
+	(void)map_frame_table(boot, table_bytes, bytes, at, true);
 	frames_pdpt[0] = image_hpa(frames_pd).v | ENTRY_TABLE;
 	top[TOP_INDEX(FRAMES_BASE)] = image_hpa(frames_pdpt).v | ENTRY_TABLE;
 
-	__builtin_memset((void *)FRAMES_BASE, 0, bytes);
+	clear_frame_table(boot, table_bytes, bytes);
 	mm.frames = (struct frame_table){ .at = (struct frame *)FRAMES_BASE, .limit = limit };
-	fill_frame_table(boot, at, bytes);
+	fill_frame_table(boot, at, taken);
 	alloc_init(&mm.alloc, mm.frames, (u8 *)FRAMES_BASE + align_up(table_bytes, PAGE_SIZE), &mm_env);
 }
 
@@ -113,14 +163,15 @@ static void map_image(u8 *first, u8 *end, enum pt_rights rights)
 			panic("out of memory while mapping Ringmur itself");
 }
 
-static void map_kernel(u64 *top)
+static void map_kernel(const struct boot_info *boot, u64 *top)
 {
 	struct pt_slot slot;
 	if (pt_init(&mm.kernel, &fmt_host, &mm.pool, OWNER_HYPERVISOR) != OK)
 		panic("out of memory for the first page table");
 	map_image(init_end, text_end, PT_READ | PT_EXEC);
 	map_image(text_end, rodata_end, PT_READ);
-	map_image(rodata_end, image_end, PT_READ | PT_WRITE);
+	mm.image_end = (u8 *)&cpu_stacks[boot->cpu_count]; /* stacks of processors that the machine has */
+	map_image(rodata_end, mm.image_end, PT_READ | PT_WRITE);
 
 	/* All tables that pool_map may ever need, so that growing the pool needs none. */
 	for (u64 at = 0; at < mm.frames.limit << PAGE_SHIFT; at += 1ull << 30)
@@ -145,7 +196,7 @@ void mm_init(const struct boot_info *boot)
 	mm.settler.pool = &mm.pool;
 	mm.settler.env = &mm_env;
 	pool_init(&mm.pool, &mm.alloc, (void *)POOL_BASE);
-	map_kernel(top);
+	map_kernel(boot, top);
 }
 
 /* ---- one processor ---- */

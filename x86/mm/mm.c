@@ -10,7 +10,7 @@
 #include "x86/mm/slots.h"
 #include "x86/mm/space.h"
 
-extern u8 image_start[], init_end[];
+extern u8 image_start[], init_end[], image_end[];
 
 #define EARLY_LIMIT (4ull << 30) /* what the early map reaches */
 
@@ -77,15 +77,22 @@ void mm_cpu_load(struct cpu *c)
 }
 
 /*
- * The final map never had an entry for the start, and whoever loads it (mm_cpu_load) has forgotten the early map, global entries
- * included: once all processors have, no translation of it is left anywhere, and there is nothing to flush. Reading it must fault: tried.
+ * The final map never had an entry for these, and whoever loads it (mm_cpu_load) has forgotten the early map, global entries
+ * included: once all processors have, no translation of them is left anywhere, and there is nothing to flush. Reading must fault: tried.
  */
-void mm_forget_boot(void)
+static void forget(u64 first, u64 end)
 {
-	u64 first = (u64)image_start, end = (u64)init_end, word;
+	u64 word;
 	SETTLEMENT(s, &mm.settler);
 	for (u64 at = first; at < end; at += PAGE_SIZE)
 		CHECK(!load64_or_fault((const u64 *)at, &word));
-	settle_add_frames(&s, hpa_frame(image_hpa(image_start)), (u32)((end - first) >> PAGE_SHIFT));
+	settle_add_frames(&s, hpa_frame(image_hpa((const void *)first)), (u32)((end - first) >> PAGE_SHIFT));
 	settle(&s);
+}
+
+void mm_forget_boot(void)
+{
+	forget((u64)image_start, (u64)init_end);
+	if (mm.image_end < image_end)
+		forget((u64)mm.image_end, (u64)image_end);
 }

@@ -34,6 +34,7 @@ struct mm {
 	struct settler settler;
 	struct pt kernel;     /* template: what all top-level tables share */
 	bool mapped;          /* the final map is made; until then the pool is seen through the early map */
+	u8 *image_end;        /* of what the final map has of the image */
 	u32 devices;          /* pages mapped at DEVICES_BASE */
 };
 extern struct mm mm;
@@ -44,7 +45,8 @@ void mm_init(const struct boot_info *boot);
 /* Gives the processor its top-level table and private part, then loads it: the early identity map is gone for it. */
 void mm_cpu_init(struct cpu *c);
 void mm_cpu_load(struct cpu *c);
-/* All processors have loaded their tables: the code and data of the start (x86/boot) become free memory. */
+/* All processors have loaded their tables: the code and data of the start (x86/boot) become free memory, and stacks for processors that
+ * the machine does not have. */
 void mm_forget_boot(void);
 /* Maps one page of device registers for ring 0, uncached. */
 void *mm_map_device(hpa_t page);
