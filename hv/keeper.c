@@ -106,7 +106,7 @@ static void make(struct vm *vm)
 		operator_note("%s could not start: %s", vm->definition->name, why);
 		return;
 	}
-	log_line("vm %s: %lu MiB, %u vCPUs, %s/nested", vm->definition->name, vm->memory >> 20, vm->vcpus, backend->name);
+	operator_note("vm %s: %lu MiB, %u vCPUs, %s/nested", vm->definition->name, vm->memory >> 20, vm->vcpus, backend->name);
 	vm_become(vm, VM_RUNNING);
 	monitor_post(vm, MON_ENTRY_START);
 	if (quitting)
