@@ -22,6 +22,8 @@ struct mem_env {
 	void (*kick)(void *context, unsigned cpu);
 	/* One turn of waiting for other processors: serve what they ask of this one. */
 	void (*relax)(void *context);
+	/* A moment in which this processor's interrupts may come: nothing is held, a long piece of work goes on afterwards. */
+	void (*breathe)(void *context);
 	/* This processor forgets whatever it caches of `view`, then publishes it. */
 	void (*flush_here)(void *context, struct view *view);
 	/* The processor that runs this. */

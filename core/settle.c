@@ -8,6 +8,8 @@
 #include "core/settle.h"
 #include "core/bits.h"
 
+#define FREE_SLICE 64u /* frames between two moments for interrupts */
+
 void settle_view(struct settlement *s, struct view *v)
 {
 	s->owes = true;
@@ -112,12 +114,18 @@ static void check_run(const struct settlement *s, const struct settle_run *run)
 
 static void free_run(const struct settlement *s, const struct settle_run *run)
 {
+	const struct mem_env *env = s->settler->env;
 	at_point(POINT_SETTLE_FREE);
-	check_run(s, run);
-	if (run->table)
-		pool_give(s->settler->pool, run->first);
-	else
-		alloc_give_back(s->settler->alloc, run->first, run->count);
+	for (u32 done = 0; done < run->count; done += FREE_SLICE) {
+		struct settle_run slice = { hfn_add(run->first, done), (u32)min_u64(run->count - done, FREE_SLICE), run->table };
+		if (done)
+			env->breathe(env->context);
+		check_run(s, &slice);
+		if (run->table)
+			pool_give(s->settler->pool, run->first);
+		else
+			alloc_give_back(s->settler->alloc, slice.first, slice.count);
+	}
 }
 
 void settle(struct settlement *s)

@@ -44,6 +44,12 @@ static void env_relax(void *context)
 	pause();
 }
 
+static void env_breathe(void *context)
+{
+	(void)context;
+	interrupts_take();
+}
+
 static void env_flush_here(void *context, struct view *view)
 {
 	(void)context;
@@ -57,7 +63,7 @@ static unsigned env_this_cpu(void *context)
 }
 
 const struct mem_env mm_env = {
-	.scrub = env_scrub, .pool_map = env_pool_map, .kick = env_kick, .relax = env_relax,
+	.scrub = env_scrub, .pool_map = env_pool_map, .kick = env_kick, .relax = env_relax, .breathe = env_breathe,
 	.flush_here = env_flush_here, .this_cpu = env_this_cpu,
 };
 
