@@ -12,7 +12,7 @@ import re
 import subprocess
 
 FRAME, GIB = 4096, 1 << 30
-PROBE, MARK_PORT, SECONDS, TENTH = 5000, 0xe8, 300, 10
+PROBE, MARK_PORT, SECONDS, TENTH = 500, 0xe8, 300, 10
 KERNEL, USERLAND = "build/deps/kernel/vmlinuz", "build/guests/membench.cpio"
 LINUX = f'console=ttyS0 quiet nokaslr norandmaps bench.phaseport={MARK_PORT:#x} bench.only=spin'
 GUESTS = ["hello", "idle", "memory", "exceptions", "switch"]

@@ -188,13 +188,26 @@ static void drop_leaf(struct drop *d, u64 *entry, u8 level)
 	spend(d, 1 + pt_frames(level) / FRAMES_A_UNIT);
 }
 
+#define AT_ONCE 8u
+static inline bool any_used(const u64 *e)
+{
+	return load(e) | load(e + 1) | load(e + 2) | load(e + 3) | load(e + 4) | load(e + 5) | load(e + 6) | load(e + 7);
+}
+
+/* The next entry that is not 0: most of most tables is, and walking over them is most of the work. */
+static u32 next_used(const u64 *entries, u32 i)
+{
+	while (i < ENTRIES && !load(&entries[i])) {
+		i++;
+		while (i % AT_ONCE == 0 && i < ENTRIES && !any_used(entries + i))
+			i += AT_ONCE;
+	}
+	return i;
+}
+
 static bool is_empty(const struct pt *t, hfn_t table)
 {
-	const u64 *entries = table_at(t, table);
-	for (u32 i = 0; i < ENTRIES; i++)
-		if (load(&entries[i]))
-			return false;
-	return true;
+	return next_used(table_at(t, table), 0) == ENTRIES;
 }
 
 static bool may_go(const struct pt *t, u8 level) { return t->keep == 0 || level < t->keep; }
@@ -214,14 +227,6 @@ static void unlink_table(struct drop *d, u64 *entry)
 	at_point(POINT_DROP_UNLINKED);
 	owe_table(d->t, d->view, table, d->s);
 	spend(d, TABLE_COST);
-}
-
-/* The next entry that is not 0: most of most tables is. */
-static u32 next_used(const u64 *entries, u32 i)
-{
-	while (i < ENTRIES && !load(&entries[i]))
-		i++;
-	return i;
 }
 
 /* Whatever comes next may empty one table of each level: is there room for all of them? */
@@ -258,7 +263,7 @@ static status drop_in_table(struct drop *d, hfn_t table, u8 level, u64 base)
 		} else {
 			hfn_t below = pt_entry_frame(d->t->format, value);
 			st = drop_in_table(d, below, (u8)(level - 1), first);
-			if (may_go(d->t, (u8)(level - 1)) && is_empty(d->t, below))
+			if (st == OK && may_go(d->t, (u8)(level - 1)) && is_empty(d->t, below))
 				unlink_table(d, entry);
 			if (st == OK)
 				spend(d, 1);

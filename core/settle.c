@@ -98,14 +98,22 @@ static void wait_for_processors(struct settlement *s, struct view *v, u64 genera
 		}
 }
 
-/* The flush ledger: for each view of the debt, no processor can use what the run's frames lost up to their last stamp. */
-static void check_run(const struct settlement *s, const struct settle_run *run)
+static u64 highest_stamp(const struct settlement *s)
 {
 	const struct frame_table *frames = &s->settler->alloc->frames;
 	u64 highest = 0;
-	CHECK(run->first.v + run->count <= frames->limit);
-	for (u32 i = 0; i < run->count; i++)
-		highest = max_u64(highest, frames->at[run->first.v + i].stamp);
+	for (const struct settle_run *run = s->runs; run < s->runs + s->run_count; run++) {
+		CHECK(run->first.v + run->count <= frames->limit);
+		for (u32 i = 0; i < run->count; i++)
+			highest = max_u64(highest, frames->at[run->first.v + i].stamp);
+	}
+	return highest;
+}
+
+/* The flush ledger: for each view of the debt, no processor can use what the frames lost up to their last stamp. */
+static void check_ledger(const struct settlement *s)
+{
+	u64 highest = highest_stamp(s);
 	CHECK(highest <= __atomic_load_n(&s->settler->clock.now, __ATOMIC_RELAXED));
 	for (u32 i = 0; i < s->view_count; i++)
 		for (unsigned cpu = 0; cpu < MAX_CPUS; cpu++)
@@ -116,15 +124,14 @@ static void free_run(const struct settlement *s, const struct settle_run *run)
 {
 	const struct mem_env *env = s->settler->env;
 	at_point(POINT_SETTLE_FREE);
+	if (run->table) {
+		pool_give(s->settler->pool, run->first);
+		return;
+	}
 	for (u32 done = 0; done < run->count; done += FREE_SLICE) {
-		struct settle_run slice = { hfn_add(run->first, done), (u32)min_u64(run->count - done, FREE_SLICE), run->table };
 		if (done)
 			env->breathe(env->context);
-		check_run(s, &slice);
-		if (run->table)
-			pool_give(s->settler->pool, run->first);
-		else
-			alloc_give_back(s->settler->alloc, slice.first, slice.count);
+		alloc_give_back(s->settler->alloc, hfn_add(run->first, done), (u32)min_u64(run->count - done, FREE_SLICE));
 	}
 }
 
@@ -143,6 +150,7 @@ void settle(struct settlement *s)
 		ask_processors(s, s->views[i], generation);
 	for (u32 i = 0; i < s->view_count; i++)
 		wait_for_processors(s, s->views[i], generation);
+	check_ledger(s);
 	for (u32 i = 0; i < s->run_count; i++)
 		free_run(s, &s->runs[i]);
 	__atomic_fetch_add(&s->settler->settled, 1, __ATOMIC_RELAXED);

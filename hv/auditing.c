@@ -6,7 +6,7 @@
 #include "hv/hv.h"
 #include "x86/cpu/log.h"
 
-#define AUDIT_BUDGET 128u
+#define AUDIT_BUDGET 64u
 
 static const void *claimed_by;
 static struct audit_state audit;

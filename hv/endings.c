@@ -117,6 +117,7 @@ static void log_statistics(const struct vm *vm)
 			count += vm->vcpu[i].exits[k];
 		if (count)
 			log_line("stats: exits-%s=%lu", exit_name(k), count);
+		interrupts_take(); /* lines are long */
 	}
 }
 
