@@ -150,6 +150,7 @@ void settle(struct settlement *s)
 		ask_processors(s, s->views[i], generation);
 	for (u32 i = 0; i < s->view_count; i++)
 		wait_for_processors(s, s->views[i], generation);
+	at_point(POINT_SETTLE_FREE);
 	check_ledger(s);
 	for (u32 i = 0; i < s->run_count; i++)
 		free_run(s, &s->runs[i]);
