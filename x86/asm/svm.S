@@ -29,6 +29,8 @@ svm_switch:
 	.endr
 	movq	7*8(%rdi), %rdi
 	vmrun	%rax
+	.globl svm_left_guest
+svm_left_guest:
 	vmsave	%rax
 	xchgq	%rdi, (%rsp)
 	movq	%rcx, 1*8(%rdi)

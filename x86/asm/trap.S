@@ -11,7 +11,9 @@
 #define HAS_ERROR_CODE 0x60227d00 /* vectors 8, 10 to 14, 17, 21, 29, 30 */
 #define OWN_STACK ((1 << VECTOR_NMI) | (1 << VECTOR_DF) | (1 << VECTOR_MC))
 #define DOOR_BYTES 16
+#define FRAME_RIP 16
 #define FRAME_CS 24
+#define FRAME_RSP 40
 #define SEGMENT_RPL 3
 #define FRAME_BYTES (22 * 8) /* struct trap_frame */
 
@@ -34,6 +36,9 @@ trap_doors:
 	vector = vector + 1
 	.endr
 
+	/* Below the frame: 15 registers, RAX the first that was pushed. */
+	.set SAVED_BYTES, 15 * 8
+	.set SAVED_RAX, 14 * 8
 	.macro SAVE_ALL
 	.irp reg, rax, rcx, rdx, rbx, rbp, rsi, rdi, r8, r9, r10, r11, r12, r13, r14, r15
 	pushq	%\reg
@@ -55,8 +60,28 @@ trap_common:
 	testb	$SEGMENT_RPL, FRAME_CS(%rsp)
 	jnz	user_trap
 	SAVE_ALL
+	cmpq	$svm_left_guest, SAVED_BYTES + FRAME_RIP(%rsp)
+	je	trap_in_switch
 	movq	%rsp, %rdi
 	call	trap_kernel
+	RESTORE_ALL
+	iretq
+
+/*
+ * GIF is 0 there, so this cannot be; QEMU's TCG with several threads does it (docs/svm.md). GS and TR are still the guest's: its state is
+ * saved, the host's loaded, and back again. RAX is the guest's VMCB, the host's lies where svm_switch has pushed it.
+ */
+	.weak	svm_left_guest /* tests build this file without the switch */
+trap_in_switch:
+	movq	SAVED_RAX(%rsp), %rax
+	vmsave	%rax
+	movq	SAVED_BYTES + FRAME_RSP(%rsp), %rcx
+	movq	8(%rcx), %rax
+	vmload	%rax
+	movq	%rsp, %rdi
+	call	trap_kernel
+	movq	SAVED_RAX(%rsp), %rax
+	vmload	%rax
 	RESTORE_ALL
 	iretq
 
