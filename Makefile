@@ -307,6 +307,7 @@ lint:
 	step "clang-tidy" $(MAKE) --no-print-directory -s lint-tidy; \
 	step "cppcheck" $(MAKE) --no-print-directory -s lint-cppcheck; \
 	step "layers, assembly, length" tools/check-layers; \
+	step "rows, tests and mutations of the hostile suite" tools/hostile-table --check; \
 	[ $$bad = 0 ] && echo "lint: clean"
 
 # ---- mutations: builds with one protection removed, in which a test must go red ----
@@ -354,7 +355,7 @@ everything: all unit fuzz guests monitors guest-debian guest-debian-membench gue
 help:
 	@echo "make             Ringmur and its monitor: build/ringmur.elf, build/ringmur.bin, build/monitor.elf"
 	@echo "make unit        the unit tests, by gcc and clang; make test-unit runs them too"
-	@echo "make guests      the own guests, build/guests/*.elf"
+	@echo "make guests      the own guests, build/guests/*.elf, and the hostile ones, build/hostile/*.elf"
 	@echo "make iso         build/ringmur.iso: a disc that boots Ringmur and its Debian by GRUB"
 	@echo "make lint        everything that can be said of the sources without running them"
 	@echo "make mutations   shows that the tests can fail"

@@ -1,9 +1,12 @@
-# The own guests: build/guests/NAME.elf for each NAME.c here. `make guests` builds all.
+# The own guests: build/guests/NAME.elf for each NAME.c here, build/hostile/NAME.elf for each in tests/hostile. `make guests` builds all.
 GUESTS_DIR := tests/guests
 GUESTS_OUT := build/guests
-GUESTS_64 := $(filter-out $(GUESTS_32),$(patsubst $(GUESTS_DIR)/%.c,%,$(wildcard $(GUESTS_DIR)/*.c)))
 GUESTS_32 := paging32 pagingpae realmode exceptions32
+HOSTILE_DIR := tests/hostile
+HOSTILE_OUT := build/hostile
+HOSTILE_32 :=
 GUESTS_ELF := $(patsubst $(GUESTS_DIR)/%.c,$(GUESTS_OUT)/%.elf,$(wildcard $(GUESTS_DIR)/*.c)) \
+	$(patsubst $(HOSTILE_DIR)/%.c,$(HOSTILE_OUT)/%.elf,$(wildcard $(HOSTILE_DIR)/*.c)) \
 	$(GUESTS_OUT)/hello-pvh.elf $(GUESTS_OUT)/hello-mb64.elf
 
 GUESTS_LIB := $(wildcard $(GUESTS_DIR)/lib/*.c)
@@ -41,13 +44,18 @@ $(GUESTS_OUT)/lib64/start-pvh.o: $(GUESTS_DIR)/lib/start.S
 	$(GUESTS_CC) -m64 -DGUEST_PVH -c $< -o $@
 
 # 64-bit code travels in an ELF32: that is what Multiboot 1 loaders take.
-$(GUESTS_OUT)/%.elf64: $(GUESTS_DIR)/%.c $(GUESTS_OUT)/lib64/start.o $(GUESTS_LIB64) $(GUESTS_DIR)/lib/guest.ld $(GUESTS_HEADERS)
-	$(GUESTS_CC) -m64 $(GUESTS_CFLAGS) $(GUESTS_LINK) $< $(GUESTS_OUT)/lib64/start.o $(GUESTS_LIB64) -o $@
-$(GUESTS_OUT)/%.elf: $(GUESTS_OUT)/%.elf64
-	objcopy -O elf32-i386 $< $@
-$(patsubst %,$(GUESTS_OUT)/%.elf,$(GUESTS_32)): $(GUESTS_OUT)/%.elf: $(GUESTS_DIR)/%.c $(GUESTS_OUT)/lib32/start.o $(GUESTS_LIB32) \
-		$(GUESTS_DIR)/lib/guest.ld $(GUESTS_HEADERS)
-	$(GUESTS_CC) -m32 $(GUESTS_CFLAGS) $(GUESTS_LINK) $< $(GUESTS_OUT)/lib32/start.o $(GUESTS_LIB32) -o $@
+define guests_in # $(1): the folder of the sources, $(2): of what is made, $(3): the names of those in 32-bit code
+$(2)/%.elf64: $(1)/%.c $(GUESTS_OUT)/lib64/start.o $(GUESTS_LIB64) $(GUESTS_DIR)/lib/guest.ld $(GUESTS_HEADERS)
+	@mkdir -p $$(@D)
+	$(GUESTS_CC) -m64 $(GUESTS_CFLAGS) $(GUESTS_LINK) $$< $(GUESTS_OUT)/lib64/start.o $(GUESTS_LIB64) -o $$@
+$(2)/%.elf: $(2)/%.elf64
+	objcopy -O elf32-i386 $$< $$@
+$(patsubst %,$(2)/%.elf,$(3)): $(2)/%.elf: $(1)/%.c $(GUESTS_OUT)/lib32/start.o $(GUESTS_LIB32) $(GUESTS_DIR)/lib/guest.ld $(GUESTS_HEADERS)
+	@mkdir -p $$(@D)
+	$(GUESTS_CC) -m32 $(GUESTS_CFLAGS) $(GUESTS_LINK) $$< $(GUESTS_OUT)/lib32/start.o $(GUESTS_LIB32) -o $$@
+endef
+$(eval $(call guests_in,$(GUESTS_DIR),$(GUESTS_OUT),$(GUESTS_32)))
+$(eval $(call guests_in,$(HOSTILE_DIR),$(HOSTILE_OUT),$(HOSTILE_32)))
 
 # The two other containers: PVH in ELF64, and a Multiboot header in ELF64.
 $(GUESTS_OUT)/hello-pvh.elf: $(GUESTS_DIR)/hello.c $(GUESTS_OUT)/lib64/start-pvh.o $(GUESTS_LIB64) $(GUESTS_DIR)/lib/guest.ld
