@@ -7,7 +7,9 @@
 #include "core/audit.h"
 #include "core/bits.h"
 
-#define LEAF_COST 8u /* looking up the truth behind a leaf, against looking at a frame */
+#define LEAF_COST 8u   /* looking up the truth behind a leaf, against looking at a frame */
+#define TABLE_COST 2u  /* looking at a table's frame */
+#define SEARCH_COST 32u /* searching a table for the tables below it */
 
 static void find_fault(struct audit_state *s, const char *what, u64 owner, u64 where)
 {
@@ -181,32 +183,41 @@ static bool step_pmap(struct audit_state *s)
 }
 
 /* A frame of the pool that stands in a tree of this VM. */
-static bool audit_table(void *context, hfn_t at, u8 level)
+static bool audit_table(void *context, hfn_t at, u8 level, u64 address)
 {
 	struct audit_state *s = context;
 	const struct audit_host *h = s->host;
 	owner_t owner = vm_of(s)->pmap->owner;
 	bool used;
 	const struct frame *f = frame_of(&h->alloc->frames, at);
-	(void)level;
+	if (s->left == 0) {
+		s->at = address;
+		s->level = level;
+		return false;
+	}
 	if (f->kind != FRAME_TABLE || f->owner != owner || !pool_holds(h->pool, at, &used) || !used)
 		find_fault(s, "a tree stands on a frame that is not its own", owner, at.v);
 	if (h->seen && h->seen[at.v]++)
 		find_fault(s, "a tree's frame stands in two places", owner, at.v);
 	s->sum++;
+	spend(s, level > 1 ? SEARCH_COST : TABLE_COST);
 	return true;
 }
 
 static bool audit_tree(struct audit_state *s, const struct pt *t)
 {
 	struct pmap *p = vm_of(s)->pmap;
+	u8 level = s->level ? s->level : t->format->levels;
 	lock_take(&p->lock);
-	if (!hfn_is_none(t->root))
-		pt_visit_tables(t, audit_table, s);
-	if (s->sum != t->tables)
+	if (s->at == 0 && !s->level)
+		s->epoch = s->host->pool->changes;
+	bool over = hfn_is_none(t->root) || pt_visit_tables(t, level, s->at, audit_table, s);
+	if (over && s->sum != t->tables && s->epoch == s->host->pool->changes)
 		find_fault(s, "a tree has another number of tables than it says", p->owner, s->sum);
+	else if (over && s->sum != t->tables)
+		s->skipped++;
 	lock_give(&p->lock);
-	return false;
+	return !over;
 }
 
 static bool step_tree(struct audit_state *s) { return audit_tree(s, &vm_of(s)->pmap->tree); }
@@ -319,7 +330,7 @@ void audit_begin(struct audit_state *s, const struct audit_host *host, audit_fin
 
 static void next_object(struct audit_state *s)
 {
-	s->at = s->sum = 0;
+	s->at = s->sum = s->level = 0;
 	if (phases[s->phase].scope == PER_VIEW && s->view + 1 < vm_of(s)->view_count) {
 		s->view++;
 	} else {

@@ -44,6 +44,7 @@ struct audit_state {
 	void *context;
 	u32 phase, vm, view;
 	u64 at;            /* where the phase goes on */
+	u8 level;          /* and with a table of which level; 0: the root's */
 	u64 sum;           /* of what the phase counts */
 	u64 epoch;         /* `changes` of what the phase sums up, when it began */
 	u32 left;          /* of the step's budget */

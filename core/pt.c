@@ -329,14 +329,16 @@ struct visit {
 	const struct pt *t;
 	u64 at, end, high; /* high: what the caller's addresses have above the table's reach */
 	pt_visitor *leaf;
-	bool (*table)(void *context, hfn_t table, u8 level);
+	pt_table_visitor *table;
+	u8 from; /* the level of the first table to be told of, which lies at `at` */
 	void *context;
 };
 
 static bool visit_table(struct visit *v, hfn_t table, u8 level, u64 base)
 {
 	const u64 *entries = table_at(v->t, table);
-	if (v->table && !v->table(v->context, table, level))
+	bool before_first = base < v->at || (base == v->at && level > v->from);
+	if (v->table && !before_first && !v->table(v->context, table, level, base))
 		return false;
 	if (!v->leaf && level == 1)
 		return true;
@@ -371,9 +373,10 @@ bool pt_visit(const struct pt *t, u64 address, u64 length, pt_visitor *visit, vo
 	return visit_table(&v, t->root, t->format->levels, 0);
 }
 
-bool pt_visit_tables(const struct pt *t, bool (*visit)(void *context, hfn_t table, u8 level), void *context)
+bool pt_visit_tables(const struct pt *t, u8 level, u64 address, pt_table_visitor *visit, void *context)
 {
-	struct visit v = { .t = t, .end = ENTRIES * pt_span(t->format->levels), .table = visit, .context = context };
+	struct visit v = { .t = t, .at = address, .from = level, .end = ENTRIES * pt_span(t->format->levels), .table = visit,
+			   .context = context };
 	return visit_table(&v, t->root, t->format->levels, 0);
 }
 

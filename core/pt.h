@@ -74,8 +74,10 @@ must_use status pt_merge(struct pt *t, struct view *v, u64 address, u8 level, st
 /* Calls `visit` for each leaf, in order of address; false from it stops. Bounded by the caller's range. */
 typedef bool pt_visitor(void *context, u64 address, u64 entry, u8 level);
 bool pt_visit(const struct pt *t, u64 address, u64 length, pt_visitor *visit, void *context);
-/* Calls `visit` for each table frame. */
-bool pt_visit_tables(const struct pt *t, bool (*visit)(void *context, hfn_t table, u8 level), void *context);
+/* Calls `visit` for each table frame, upper ones first; false from it stops. Goes on with the table of `level` at `address`, as `visit`
+ * was told them; from the root: the format's levels and 0. */
+typedef bool pt_table_visitor(void *context, hfn_t table, u8 level, u64 address);
+bool pt_visit_tables(const struct pt *t, u8 level, u64 address, pt_table_visitor *visit, void *context);
 /* A view's whole table, root included, into the debt, in slices: AGAIN until it is gone. The leaves' frames are
  * stamped. Nobody runs on the table any more, and nobody else links its tables. */
 must_use status pt_destroy(struct pt *t, struct view *v, struct settlement *s);

@@ -177,7 +177,7 @@ static void begin(struct vm *vm)
 {
 	if (vm->reaping == REAP_AUDIT)
 		audit_start(NULL);
-	else if (vm->reaping == REAP_GONE && vm->definition->reset == RESET_END && vm->definition->start == START_YES && !vm->restart)
+	else if (vm->reaping == REAP_GONE && vm->definition->reset == RESET_END && vm->definition->start == START_YES && !vm_starts_again(vm))
 		modules_drop(vm, USE_ALL);
 	if (vm->reaping == REAP_GONE)
 		audit_start(vm);

@@ -198,6 +198,7 @@ struct vm {
 	u64 private_frames;
 	u32 end_claimed;
 	bool restart;              /* it was a reset */
+	bool wanted;               /* nobody has destroyed it since its start */
 	enum reap_step reaping;
 	u8 *scrollback;            /* PRIVATE_CONSOLE, in its space */
 	bool replay;               /* the operator wants to see it */
@@ -330,6 +331,7 @@ void vm_kill(struct vcpu *v, const char *format, ...) __attribute__((format(prin
 void vm_record(struct vcpu *v); /* registers into the log */
 void vm_mark(struct vm *vm, u64 value);
 u64 vm_exits(const struct vm *vm);
+static inline bool vm_starts_again(const struct vm *vm) { return vm->restart && vm->wanted; }
 /* A slice of what an ended VM leaves. false: nothing is left. */
 bool vm_take_apart(struct vm *vm);
 

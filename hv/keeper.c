@@ -35,17 +35,19 @@ const char *vm_start(struct vm *vm)
 		return "its images were freed after its first start (reset=end): it cannot be started again";
 	if (quitting || !change_state(vm, VM_DEFINED, VM_STARTING))
 		return "it is not off";
+	vm->wanted = true;
 	sched_wake(&vm->keeper);
 	return NULL;
 }
 
-/* Also one that is ending in order to start again. */
+/* Also one that is being made, or is ending in order to start again: it ends as soon as it can. */
 const char *vm_destroy(struct vm *vm)
 {
-	if (vm->state != VM_RUNNING && !(vm->state == VM_ENDING && vm->restart))
-		return "it is not running";
-	vm_end(vm, "destroyed");
-	vm->restart = false;
+	if (vm->state == VM_DEFINED || vm->state == VM_FORGOTTEN)
+		return "it is off";
+	__atomic_store_n(&vm->wanted, false, __ATOMIC_SEQ_CST);
+	if (vm->state == VM_RUNNING)
+		vm_end(vm, "destroyed");
 	return NULL;
 }
 
@@ -109,13 +111,13 @@ static void make(struct vm *vm)
 	operator_note("vm %s: %lu MiB, %u vCPUs, %s/nested", vm->definition->name, vm->memory >> 20, vm->vcpus, backend->name);
 	vm_become(vm, VM_RUNNING);
 	monitor_post(vm, MON_ENTRY_START);
-	if (quitting)
+	if (!vm->wanted)
 		vm_end(vm, "destroyed");
 }
 
 static void ended(struct vm *vm)
 {
-	bool again = vm->restart && !quitting;
+	bool again = vm_starts_again(vm);
 	operator_note("end: %s %s", vm->definition->name, vm->ending);
 	vms_feed();
 	vm_become(vm, again ? VM_STARTING : VM_DEFINED);

@@ -8,6 +8,8 @@
  * 1. An error is noted before its interrupt is raised, and the error interrupt's own illegal vector is noted only: no recursion.
  * 2. What would be #GP (x2APIC) is found before anything changes.
  * 3. A change of the timer's registers first lets it expire if it is due, then re-arms it.
+ *
+ * Over 500 lines: registers, timer and messages change each other at every write; apart, all that is static here would be an interface.
  */
 #include "hv/lapic.h"
 #include "abi/monitor.h"

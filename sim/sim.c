@@ -175,10 +175,9 @@ static void come_out(struct sim *s)
 	s->patience = 0;
 }
 
-static void destroy_view(struct sim *s, struct ptview *v)
+void sim_destroy_view(struct sim *s, struct ptview *v)
 {
 	status st;
-	come_out(s);
 	do {
 		SETTLEMENT(debt, &s->settler);
 		lock_take(&v->pmap->lock);
@@ -187,6 +186,12 @@ static void destroy_view(struct sim *s, struct ptview *v)
 		settle(&debt);
 	} while (st == AGAIN);
 	CHECK(st == OK);
+}
+
+static void end_view(struct sim *s, struct ptview *v)
+{
+	come_out(s);
+	sim_destroy_view(s, v);
 }
 
 status sim_vm_start(struct sim *s, struct sim_vm *vm, owner_t owner, u64 ram)
@@ -206,7 +211,7 @@ status sim_vm_start(struct sim *s, struct sim_vm *vm, owner_t owner, u64 ram)
 		st = ptview_init(&vm->window, "window", &fmt_host, &vm->pmap, &s->settler, SIM_WINDOW_BASE,
 				 (enum pt_rights)(PT_READ | PT_WRITE | PT_USER));
 		if (st != OK)
-			destroy_view(s, &vm->nested);
+			end_view(s, &vm->nested);
 	}
 	if (st != OK) {
 		pmap_destroy(&vm->pmap);
@@ -229,12 +234,12 @@ void sim_vm_end(struct sim *s, struct sim_vm *vm)
 		if (c->space == vm && sim_random(s, 2))
 			sim_space(s, cpu, NULL);
 	}
-	destroy_view(s, &vm->nested);
+	end_view(s, &vm->nested);
 	/* The window's tables are the space itself: nobody may stand in it when they go. */
 	for (unsigned cpu = 0; cpu < SIM_CPUS; cpu++)
 		if (s->cpu[cpu].space == vm)
 			sim_space(s, cpu, NULL);
-	destroy_view(s, &vm->window);
+	end_view(s, &vm->window);
 	CHECK(sim_release(s, vm, SIM_RAM_FIRST, vm->ram, 64) == OK);
 	pmap_destroy(&vm->pmap);
 	vm->alive = false;

@@ -113,6 +113,9 @@ must_use status sim_touch_window(struct sim *s, unsigned cpu, u64 gfn, bool writ
 /* One frame's change of hands after the other: drop from both views, release, settle. */
 must_use status sim_release(struct sim *s, struct sim_vm *vm, u64 gfn, u64 count, u32 budget);
 
+/* Takes a view apart, slice by slice; nobody is in it. */
+void sim_destroy_view(struct sim *s, struct ptview *v);
+
 /* The adversary's turn: some processors fill and use entries. */
 void sim_adversary(struct sim *s, u32 turns);
 /* Whatever a processor could use right now is its VM's, and it may. */

@@ -396,19 +396,6 @@ static void wait_while_used(struct sim *s, unsigned cpu, const struct known *k)
 	}
 }
 
-static void destroy(struct sim *s, struct ptview *v)
-{
-	status st;
-	do {
-		SETTLEMENT(debt, &s->settler);
-		lock_take(&v->pmap->lock);
-		st = ptview_destroy(v, &debt);
-		lock_give(&v->pmap->lock);
-		settle(&debt);
-	} while (st == AGAIN);
-	CHECK(st == OK);
-}
-
 /* Nobody enters or fills the nested view any more; who is in guest mode in it is waited for by settlement alone. */
 static void end(struct sim *s, unsigned cpu, struct known *k)
 {
@@ -417,9 +404,9 @@ static void end(struct sim *s, unsigned cpu, struct known *k)
 	k->life = ENDING;
 	sim_space(s, cpu, NULL);
 	wait_while_handled(s, cpu, k);
-	destroy(s, &vm->nested);
+	sim_destroy_view(s, &vm->nested);
 	wait_while_used(s, cpu, k);
-	destroy(s, &vm->window);
+	sim_destroy_view(s, &vm->window);
 	status st = sim_release(s, vm, SIM_RAM_FIRST, GFN_END - SIM_RAM_FIRST, 64);
 	if (st != OK)
 		sim_fail("the end of a VM answers: %s", status_name(st));

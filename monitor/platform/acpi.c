@@ -267,38 +267,18 @@ static u64 write_madt(struct writer *w, u32 vcpus)
 
 #define LISTED 2u
 
-static u64 write_xsdt(struct writer *w, const u64 table[LISTED])
+/* The XSDT, or the same list with 32-bit entries (RSDT) for systems that know ACPI 1.0 only. `width`: of an entry in bytes. */
+static u64 write_list(struct writer *w, const char *signature, u32 width, const u64 table[LISTED])
 {
-	struct packed xsdt {
-		struct header header;
-		u64 entry[LISTED];
-	} *x;
+	u32 size = (u32)sizeof(struct header) + LISTED * width;
 	u64 address;
+	struct header *x = reserve(w, size, &address);
 
-	x = reserve(w, sizeof(*x), &address);
 	if (x == NULL)
 		return 0;
 	for (u32 i = 0; i < LISTED; i++)
-		x->entry[i] = table[i];
-	finish(&x->header, "XSDT", 1, sizeof(*x));
-	return address;
-}
-
-/* The same list with 32-bit entries, for systems that know ACPI 1.0 only. */
-static u64 write_rsdt(struct writer *w, const u64 table[LISTED])
-{
-	struct packed rsdt {
-		struct header header;
-		u32 entry[LISTED];
-	} *x;
-	u64 address;
-
-	x = reserve(w, sizeof(*x), &address);
-	if (x == NULL)
-		return 0;
-	for (u32 i = 0; i < LISTED; i++)
-		x->entry[i] = (u32)table[i];
-	finish(&x->header, "RSDT", 1, sizeof(*x));
+		memcpy((u8 *)(x + 1) + i * width, &table[i], width);
+	finish(x, signature, 1, size);
 	return address;
 }
 
@@ -323,8 +303,8 @@ bool acpi_install(const struct guest_memory *m, u32 vcpus)
 	facs = write_facs(&w);
 	table[0] = write_fadt(&w, dsdt, facs);
 	table[1] = write_madt(&w, vcpus);
-	rsdt = write_rsdt(&w, table);
-	xsdt = write_xsdt(&w, table);
+	rsdt = write_list(&w, "RSDT", sizeof(u32), table);
+	xsdt = write_list(&w, "XSDT", sizeof(u64), table);
 	if (dsdt == 0 || facs == 0 || table[0] == 0 || table[1] == 0 || rsdt == 0 || xsdt == 0)
 		return false;
 	write_rsdp(rsdp, rsdt, xsdt);

@@ -42,15 +42,7 @@ static void open_briefly(void)
 	irqs_off();
 }
 
-static u32 own_id(void)
-{
-	return lapic_x2() ? lapic_read(APIC_ID) : lapic_read(APIC_ID) >> 24;
-}
-
-static void self(u32 vector)
-{
-	lapic_icr(0, ICR_SELF | vector);
-}
+static void self(u32 vector) { lapic_icr(0, ICR_SELF | vector); }
 
 /* --- what it says about itself ----------------------------------------------------------------------------- */
 
@@ -63,7 +55,7 @@ static void identity(void)
 	check_equal("the base MSR's address", base & PTE_FRAME, LAPIC_ADDRESS);
 	check("an integrated APIC's version", (version & 0xff) >= 0x10 && (version & 0xff) < 0x20);
 	check("at least 4 local vectors", (version >> 16 & 0xff) >= 3);
-	check_equal("the id is CPUID's", own_id() & 0xff, cpuid(1, 0).b >> 24);
+	check_equal("the id is CPUID's", lapic_id() & 0xff, cpuid(1, 0).b >> 24);
 	check_but_tcg("a reserved bit of the base MSR gives #GP",
 	              !wrmsr_safe(MSR_APIC_BASE, base | 1) && !wrmsr_safe(MSR_APIC_BASE, base | 1ull << 60));
 	wrmsr(MSR_APIC_BASE, base);
@@ -84,7 +76,7 @@ static void ipis(void)
 	check("  and not taken with IF clear", count[LOW] == 0);
 	open_briefly();
 	check("  and taken with IF set", count[LOW] == 1 && !lapic_bit(APIC_IRR, LOW));
-	lapic_icr(own_id(), LOW);
+	lapic_icr(lapic_id(), LOW);
 	open_briefly();
 	check("an IPI by physical id", count[LOW] == 2);
 	if (!lapic_x2()) {
@@ -340,6 +332,18 @@ static void deadline(void)
 	check_equal("in another mode the MSR stays 0", rdmsr(MSR_TSC_DEADLINE), 0);
 }
 
+/* What holds in both modes. */
+static void in_this_mode(void)
+{
+	ipis();
+	ordering();
+	task_priority();
+	nesting();
+	timer();
+	periodic();
+	deadline();
+}
+
 /* --- x2APIC ---------------------------------------------------------------------------------------------------- */
 
 enum { X2_ID = 0x802, X2_DFR = 0x80e, X2_EOI = 0x80b, X2_ICR_HIGH = 0x831, X2_SELF = 0x83f, X2_LDR = 0x80d };
@@ -368,13 +372,7 @@ static void x2apic(void)
 	wrmsr(X2_SELF, LOW);
 	open_briefly();
 	check("the self-IPI MSR", count[LOW] == 1);
-	ipis();
-	ordering();
-	task_priority();
-	nesting();
-	timer();
-	periodic();
-	deadline();
+	in_this_mode();
 	check("x2APIC to disabled", wrmsr_safe(MSR_APIC_BASE, base & ~(u64)(APIC_BASE_ENABLE | APIC_BASE_X2)));
 	check("CPUID's APIC bit is clear then", !feature(1, IN_D, 9));
 	check("disabled to x2APIC gives #GP", !wrmsr_safe(MSR_APIC_BASE, base | APIC_BASE_X2));
@@ -411,7 +409,7 @@ static void io_write(u32 reg, u32 v)
 static void route(u32 pin, u32 low)
 {
 	io_write(IOAPIC_ENTRY + 2 * pin, ENTRY_MASKED);
-	io_write(IOAPIC_ENTRY + 2 * pin + 1, own_id() << 24);
+	io_write(IOAPIC_ENTRY + 2 * pin + 1, lapic_id() << 24);
 	io_write(IOAPIC_ENTRY + 2 * pin, low);
 }
 
@@ -494,13 +492,7 @@ GUEST(apic)
 	lapic_write(APIC_LINT0, LVT_MASKED);
 	tsc_per_ms();
 	identity();
-	ipis();
-	ordering();
-	task_priority();
-	nesting();
-	timer();
-	periodic();
-	deadline();
+	in_this_mode();
 	io_apic();
 	x2apic();
 }

@@ -2,31 +2,13 @@
  * fpu: x87, SSE and AVX state is the guest's own: it survives every kind of exit and interrupts, XCR0 takes what it may and
  * nothing else, and what the registers hold at the start is what the architecture says.
  */
-#include "lib/guest.h"
+#include "lib/fx.h"
 
-enum { VECTOR = V_FREE, XMM = 16, X87_BYTES = 80, MXCSR_DEFAULT = 0x1f80, CONTROL_DEFAULT = 0x37f, PERIOD = 3000000 };
-enum { XCR0_X87 = 1, XCR0_SSE = 2, XCR0_AVX = 4 };
-
-struct fx {
-	u16 control, status;
-	u8 tag, zero;
-	u16 opcode;
-	u64 ip, dp;
-	u32 mxcsr, mxcsr_mask;
-	u8 st[8][16], xmm[XMM][16], rest[96];
-} __attribute__((aligned(64)));
+enum { VECTOR = V_FREE, X87_BYTES = 80, CONTROL_DEFAULT = 0x37f, PERIOD = 3000000 };
 
 static struct fx area, before, after;
 
-static void fxsave(struct fx *a) { __asm__ volatile("fxsave64 (%0)" : : "r"(a) : "memory"); }
 static void fxrstor(const struct fx *a) { __asm__ volatile("fxrstor64 (%0)" : : "r"(a) : "memory"); }
-
-static u64 xgetbv0(void)
-{
-	u32 lo, hi;
-	__asm__ volatile("xgetbv" : "=a"(lo), "=d"(hi) : "c"(0));
-	return (u64)hi << 32 | lo;
-}
 
 /* --- the start ------------------------------------------------------------------------------------------------ */
 
@@ -34,7 +16,7 @@ static void initial(void)
 {
 	write_cr4(read_cr4() | CR4_OSFXSR | CR4_OSXMMEXCPT);
 	fxsave(&area);
-	check_equal("MXCSR at the start", area.mxcsr, MXCSR_DEFAULT);
+	check_equal("MXCSR at the start", area.mxcsr, MXCSR_RESET);
 	check("x87 control at the start is FNINIT's or the reset's", area.control == CONTROL_DEFAULT || area.control == 0x40);
 	if (HAS_XSAVE) {
 		write_cr4(read_cr4() | CR4_OSXSAVE);
@@ -232,7 +214,7 @@ static void mxcsr(void)
 	v = 0x10000;
 	tolerate(NO_VECTOR, 0); /* TCG takes any value */
 	expect("#GP by a reserved bit of MXCSR", ldmxcsr, &v, V_GP, 0);
-	v = MXCSR_DEFAULT;
+	v = MXCSR_RESET;
 	__asm__ volatile("ldmxcsr %0" : : "m"(v));
 }
 

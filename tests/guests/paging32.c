@@ -36,18 +36,9 @@ static void rights(u8 *page)
 	unsigned wrong = 0;
 
 	for (unsigned i = 0; i < 64; i++) {
-		u32 lw = i & 1 ? PTE_W : 0, lu = i & 2 ? PTE_U : 0, uw = i & 4 ? PTE_W : 0, uu = i & 8 ? PTE_U : 0;
-		bool w = lw && uw, u = lu && uu, user = i & 16, wp = i & 32;
-		bool want_w = user ? w && u : w || !wp, got_w, got_r;
-
+		bool wp = i & 32;
 		write_cr0(wp ? read_cr0() | CR0_WP : read_cr0() & ~(word)CR0_WP);
-		*upper = (u32)table | PTE_P | uw | uu;
-		*e = (u32)page | PTE_P | lw | lu;
-		reload_cr3();
-		got_r = user ? !guarded_user(touch_read, (void *)WINDOW) : reads(WINDOW);
-		got_w = user ? !guarded_user(touch_write, (void *)WINDOW) : writes(WINDOW);
-		wrong += got_r != (!user || u) || got_w != want_w ||
-		         (!got_w && (trap.error != (PF_P | PF_W | (user ? PF_U : 0u)) || trap.cr2 != WINDOW));
+		wrong += RIGHTS_WRONG(i, wp, e, upper, table, page);
 	}
 	*upper = (u32)table | RIGHTS;
 	write_cr0(read_cr0() | CR0_WP);

@@ -35,18 +35,8 @@ static void rights(u8 *page)
 {
 	unsigned wrong = 0;
 
-	for (unsigned i = 0; i < 32; i++) {
-		u32 lw = i & 1 ? PTE_W : 0, lu = i & 2 ? PTE_U : 0, uw = i & 4 ? PTE_W : 0, uu = i & 8 ? PTE_U : 0;
-		bool w = lw && uw, u = lu && uu, user = i & 16, got_w, got_r;
-
-		*upper = (u32)table | PTE_P | uw | uu;
-		*e = (u32)page | PTE_P | lw | lu;
-		reload_cr3();
-		got_r = user ? !guarded_user(touch_read, (void *)WINDOW) : reads(WINDOW);
-		got_w = user ? !guarded_user(touch_write, (void *)WINDOW) : writes(WINDOW);
-		wrong += got_r != (!user || u) || got_w != (w && (!user || u)) ||
-		         (!got_w && (trap.error != (PF_P | PF_W | (user ? PF_U : 0u)) || trap.cr2 != WINDOW));
-	}
+	for (unsigned i = 0; i < 32; i++)
+		wrong += RIGHTS_WRONG(i, true, e, upper, table, page);
 	*upper = (u32)table | RIGHTS;
 	reload_cr3();
 	check_equal("W and U over two levels, both CPLs: all 32 right", wrong, 0);

@@ -6,7 +6,7 @@
  */
 #include "lib/guest.h"
 
-enum { APS = 7, IPI = V_FREE, POKE, SETTLE_US = 5000, PATIENCE_MS = 4000, SPIN_MS = 40, WAYS = 9, LAPS = 100 };
+enum { APS = 7, IPI = V_FREE, POKE, SETTLE_US = 5000, SPIN_MS = 40, WAYS = 9, LAPS = 100 };
 #define BASE           0x40000000u
 #define MSR_STEAL_TIME 0x4b564d03u
 #define MSR_SYSTEM_TIME 0x4b564d01u
@@ -37,7 +37,6 @@ static unsigned others;
 static struct steal *page[APS + 2]; /* by APIC ID */
 
 static void add(volatile u32 *to, u32 n) { __atomic_fetch_add(to, n, __ATOMIC_SEQ_CST); }
-static u32 own_id(void) { return lapic_x2() ? lapic_read(APIC_ID) : lapic_read(APIC_ID) >> 24; }
 
 static s64 hypercall(u64 number, u64 a0, u64 a1, u64 a2, u64 a3)
 {
@@ -45,18 +44,6 @@ static s64 hypercall(u64 number, u64 a0, u64 a1, u64 a2, u64 a3)
 
 	__asm__ volatile("vmmcall" : "=a"(answer) : "a"(number), "b"(a0), "c"(a1), "d"(a2), "S"(a3) : "memory");
 	return (s64)answer;
-}
-
-static bool reaches(const volatile u32 *what, u32 n)
-{
-	u64 until = rdtsc() + tsc_per_ms() * PATIENCE_MS;
-
-	while (*what < n)
-		if (rdtsc() > until)
-			return false;
-		else
-			relax();
-	return true;
 }
 
 /* --- the other processors ------------------------------------------------------------------------------ */
@@ -106,9 +93,9 @@ static void ap_main(void)
 
 	traps_load();
 	lapic_enable();
-	ids[started] = own_id();
+	ids[started] = lapic_id();
 	if (page[0])
-		wrmsr(MSR_STEAL_TIME, (word)page[own_id()] | ENABLE);
+		wrmsr(MSR_STEAL_TIME, (word)page[lapic_id()] | ENABLE);
 	add(&started, 1);
 	for (;;) {
 		if (job == last) {
@@ -116,15 +103,15 @@ static void ap_main(void)
 			continue;
 		}
 		last = job;
-		if (last == JOB_SLEEP && own_id() == ids[0])
+		if (last == JOB_SLEEP && lapic_id() == ids[0])
 			sleep_twice();
 		if (last == JOB_RING)
-			go_round(own_id());
+			go_round(lapic_id());
 		while (last == JOB_HALT && job == JOB_HALT)
 			wait_irq();
 		while (last == JOB_SPIN && job == JOB_SPIN)
 			;
-		if (last == JOB_WATCH && own_id() == ids[0])
+		if (last == JOB_WATCH && lapic_id() == ids[0])
 			watch();
 		if (last != JOB_NONE)
 			add(&done, 1);
@@ -225,10 +212,9 @@ static void ring3(void)
 	check_equal("  with -EPERM", (u64)answer_user, (u64)EPERM);
 }
 
-/* In 32-bit code the upper halves are whatever 64-bit code left. */
-static void ring0_32(u32 self)
+static u64 hypercall_32(u64 a, u64 b, u64 c, u64 d, u64 si)
 {
-	u64 dirt = 0xdeadbeefull << 32, answer, before = ipis;
+	u64 answer;
 
 	__asm__ volatile("pushq $0x18\n"
 	                 "leaq 1f(%%rip), %%rdi\n"
@@ -239,18 +225,18 @@ static void ring0_32(u32 self)
 	                 "ljmp $0x08, $2f\n"
 	                 ".code64\n"
 	                 "2:"
-	                 : "=a"(answer) : "a"(dirt | SEND_IPI), "b"(dirt | 1), "c"(dirt), "d"(dirt | self), "S"(dirt | IPI) : "rdi", "memory", "cc");
+	                 : "=a"(answer) : "a"(a), "b"(b), "c"(c), "d"(d), "S"(si) : "rdi", "memory", "cc");
+	return answer;
+}
+
+/* In 32-bit code the upper halves are whatever 64-bit code left. */
+static void ring0_32(u32 self)
+{
+	u64 dirt = 0xdeadbeefull << 32, answer, before = ipis;
+
+	answer = hypercall_32(dirt | SEND_IPI, dirt | 1, dirt, dirt | self, dirt | IPI);
 	check_equal("32-bit code is answered, whatever stands in the upper halves", answer, 1);
-	__asm__ volatile("pushq $0x18\n"
-	                 "leaq 1f(%%rip), %%rdi\n"
-	                 "pushq %%rdi\n"
-	                 "lretq\n"
-	                 ".code32\n"
-	                 "1: vmmcall\n"
-	                 "ljmp $0x08, $2f\n"
-	                 ".code64\n"
-	                 "2:"
-	                 : "=a"(answer) : "a"(dirt | 77) : "rdi", "memory", "cc");
+	answer = hypercall_32(dirt | 77, dirt, dirt, dirt, dirt);
 	check_equal("  in 32 bits", answer, (u32)ENOSYS);
 	irqs_on();
 	delay_us(100);
@@ -464,7 +450,7 @@ GUEST(paravirt)
 	}
 	lapic_enable();
 	tsc_per_ms();
-	self = own_id();
+	self = lapic_id();
 	handlers[IPI] = on_ipi;
 	handlers[POKE] = on_poke;
 	handlers[V_NMI] = on_nmi;

@@ -5,21 +5,12 @@
  * an IPI or a timer, behind exits of several kinds), and compares all registers when the turn comes back. Before that, the second one
  * looks at what it was started with: nothing of the first may be in it.
  */
-#include "lib/guest.h"
+#include "lib/fx.h"
 
-enum { WAKE = V_FREE, TICK = V_FREE + 1, ROUNDS = 300, PATIENCE_MS = 20000, PERIOD = 3000000, XMM = 16, GPRS = 14, WAYS = 6 };
-enum { XCR0_X87 = 1, XCR0_SSE = 2, XCR0_AVX = 4, CR4_PCE = 1 << 8, CONTROL_FNINIT = 0x37f, CONTROL_RESET = 0x40, MXCSR_RESET = 0x1f80 };
+enum { WAKE = V_FREE, TICK = V_FREE + 1, ROUNDS = 300, PATIENCE_MS = 20000, PERIOD = 3000000, GPRS = 14, WAYS = 6 };
+enum { CR4_PCE = 1 << 8, CONTROL_FNINIT = 0x37f, CONTROL_RESET = 0x40 };
 #define PAT_RESET 0x0007040600070406ull
 #define NOWHERE 0xd0000000ull
-
-struct fx {
-	u16 control, status;
-	u8 tag, zero;
-	u16 opcode;
-	u64 ip, dp;
-	u32 mxcsr, mxcsr_mask;
-	u8 st[8][16], xmm[XMM][16], rest[96];
-} __attribute__((aligned(64)));
 
 static const struct {
 	const char *name;
@@ -57,16 +48,6 @@ static volatile u32 wrong[2];
 static const char *volatile first_wrong[2];
 static bool has_avx, has_xsave, has_aux;
 
-static u32 own_id(void) { return lapic_x2() ? lapic_read(APIC_ID) : lapic_read(APIC_ID) >> 24; }
-
-static u64 xgetbv0(void)
-{
-	u32 lo, hi;
-	__asm__ volatile("xgetbv" : "=a"(lo), "=d"(hi) : "c"(0));
-	return (u64)hi << 32 | lo;
-}
-
-static void xsetbv0(u64 v) { __asm__ volatile("xsetbv" : : "a"((u32)v), "d"((u32)(v >> 32)), "c"(0) : "memory"); }
 
 static u32 rdtscp_aux(void)
 {
@@ -83,7 +64,7 @@ static u32 rdtscp_aux(void)
 
 static void read_state(struct state *s)
 {
-	__asm__ volatile("fxsave64 (%0)" : : "r"(&s->fx) : "memory");
+	fxsave(&s->fx);
 	if (has_xsave)
 		s->xcr0 = xgetbv0();
 	if (has_avx) {
@@ -344,7 +325,7 @@ static void check_initial(void)
 
 static bool find_other(const struct platform *p)
 {
-	ids[0] = own_id();
+	ids[0] = lapic_id();
 	for (unsigned i = 0; i < p->processors; i++)
 		if (p->apic_id[i] != ids[0]) {
 			ids[1] = p->apic_id[i];

@@ -5,7 +5,7 @@
 #include "lib/guest.h"
 
 enum {
-	APS = 7, COUNT = 20000, IPI = V_FREE, SHOOT = V_FREE + 1, IPIS = 50, SHOTS = 20, STEPS = 4000, PATIENCE_MS = 2000,
+	APS = 7, COUNT = 20000, IPI = V_FREE, SHOOT = V_FREE + 1, IPIS = 50, SHOTS = 20, STEPS = 4000,
 };
 #define WINDOW 0x200000000ull
 #define RIGHTS (PTE_P | PTE_W | PTE_U)
@@ -18,7 +18,6 @@ static unsigned others;
 static u32 first;
 
 static void add(volatile u32 *to, u32 n) { __atomic_fetch_add(to, n, __ATOMIC_SEQ_CST); }
-static u32 own_id(void) { return lapic_x2() ? lapic_read(APIC_ID) : lapic_read(APIC_ID) >> 24; }
 
 static void count(void)
 {
@@ -74,7 +73,7 @@ static void ap_main(void)
 	write_dr0(breakpoint_key);
 	traps_load();
 	lapic_enable();
-	ids[started] = own_id();
+	ids[started] = lapic_id();
 	add(&started, 1);
 	for (;;) {
 		if (job == last) {
@@ -115,16 +114,6 @@ static void on_shoot(struct regs *r)
 		add(&stale, 1);
 	add(&shots, 1);
 	lapic_eoi();
-}
-
-static bool reaches(const volatile u32 *what, u32 n)
-{
-	u64 until = rdtsc() + tsc_per_ms() * PATIENCE_MS;
-
-	while (*what < n)
-		if (rdtsc() > until)
-			return false;
-	return true;
 }
 
 static void together(void)
@@ -269,7 +258,7 @@ GUEST(smp)
 
 	lapic_enable();
 	tsc_per_ms();
-	self = own_id();
+	self = lapic_id();
 	check("the MADT names this processor", p->processors >= 1);
 	for (unsigned i = 0; i < p->processors && others < APS; i++) {
 		if (p->apic_id[i] == self)

@@ -25,7 +25,7 @@ static struct bench {
 	struct view view;
 	hfn_t frame;
 	u32 kicks, turns, flushes_here;
-	bool answers; /* OTHER flushes when it has been asked three times */
+	u64 pool_frames; /* that are in use at least until everyone has forgotten */
 } b;
 
 static void kick(void *context, unsigned cpu)
@@ -39,6 +39,7 @@ static void relax(void *context)
 {
 	(void)context;
 	assert_int_equal(frame_of(&b.s->frames, b.frame)->kind, FRAME_GUEST); /* not before everyone has forgotten */
+	assert_true(b.s->pool.used_frames >= b.pool_frames);
 	if (++b.turns > 100)
 		sim_fail("a settlement waits for ever");
 	if (b.turns == 3)
@@ -116,6 +117,23 @@ static void test_waits_for_who_is_inside(void **state)
 	pay();
 	assert_int_equal(b.kicks, 1);
 	assert_int_equal(b.turns, 3);
+}
+
+/* Nothing but the root is left of the table, and a processor is still on it. */
+static void test_the_root_of_a_view_waits_too(void **state)
+{
+	(void)state;
+	struct pt table;
+	assert_int_equal(pt_init(&table, &fmt_npt, &b.s->pool, OWNER), OK);
+	b.pool_frames = b.s->pool.used_frames;
+	view_flushed(&b.view, OTHER, view_enter(&b.view, OTHER));
+	SETTLEMENT(debt, &b.s->settler);
+	assert_int_equal(pt_destroy(&table, &b.view, &debt), OK);
+	assert_int_equal(b.s->pool.used_frames, b.pool_frames);
+	settle(&debt);
+	assert_int_equal(b.kicks, 1);
+	assert_int_equal(b.turns, 3);
+	assert_int_equal(b.s->pool.used_frames, b.pool_frames - 1);
 }
 
 static void test_own_processor(void **state)
@@ -309,6 +327,7 @@ int main(void)
 		TEST(test_an_unpaid_debt_is_a_bug),
 		TEST(test_nobody_inside),
 		TEST(test_waits_for_who_is_inside),
+		TEST(test_the_root_of_a_view_waits_too),
 		TEST(test_own_processor),
 		TEST(test_who_has_left_is_not_asked),
 		TEST(test_who_enters_when_all_have_forgotten),

@@ -1,75 +1,7 @@
 /*
- * test_lapic: the local APIC in both its faces, by the manual, and with processors that post while the owner looks.
+ * test_lapic: the local APIC in both its faces, by the manual. Its timer: test_lapic_timer; who posts meanwhile: test_lapic_posts.
  */
-#define _GNU_SOURCE 1 /* REG_EFL */
-#include <pthread.h>
-#include <sched.h>
-#include <setjmp.h>
-#include <signal.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <time.h>
-#include <ucontext.h>
-
-#include <cmocka.h>
-
-#include "abi/monitor.h"
-#include "core/bits.h"
-#include "hv/lapic.h"
-
-/* Offsets in the page; the MSR is 800H + offset / 16. */
-enum { ID = 0x20, VERSION = 0x30, TPR = 0x80, PPR = 0xa0, EOI = 0xb0, LDR = 0xd0, DFR = 0xe0, SVR = 0xf0, ISR = 0x100, TMR = 0x180, IRR = 0x200,
-       ESR = 0x280, ICR = 0x300, ICR_HIGH = 0x310, LVT_TIMER = 0x320, LVT_LINT0 = 0x350, LVT_ERROR = 0x370, INITIAL = 0x380, CURRENT = 0x390,
-       DIVIDE = 0x3e0, SELF = 0x3f0 };
-
-#define MASKED 0x10000u
-#define PERIODIC 0x20000u
-#define DEADLINE 0x40000u
-#define DIVIDE_BY_1 0xbu
-
-static struct { u32 sent, ended; struct lapic_message last; u8 ended_vector; } seen;
-
-static void on_send(void *context, const struct lapic_message *m)
-{
-	(void)context;
-	seen.sent++;
-	seen.last = *m;
-}
-
-static void on_eoi(void *context, u8 vector)
-{
-	(void)context;
-	seen.ended++;
-	seen.ended_vector = vector;
-}
-
-static const struct lapic_ops ops = { on_send, on_eoi };
-
-static struct lapic fresh(u32 id, bool enabled)
-{
-	struct lapic l;
-
-	memset(&l, 0x5a, sizeof(l));
-	memset(&seen, 0, sizeof(seen));
-	lapic_reset(&l, id, id == 0, &ops, NULL);
-	if (enabled)
-		lapic_write(&l, SVR, 4, 0x1ff, 0);
-	return l;
-}
-
-static struct lapic fresh_x2(u32 id)
-{
-	struct lapic l = fresh(id, true);
-
-	assert_int_equal(lapic_write_msr(&l, LAPIC_MSR_BASE, l.base | LAPIC_BASE_X2, 0), OK);
-	return l;
-}
-
-static u32 reg(struct lapic *l, u32 offset) { return (u32)lapic_read(l, offset, 4, 0); }
-static u32 msr_of(u32 offset) { return LAPIC_MSR_X2_FIRST + offset / 16; }
-static status wr(struct lapic *l, u32 offset, u64 value) { return lapic_write_msr(l, msr_of(offset), value, 0); }
+#include "tests/unit/lapic_fixture.h"
 
 static void test_reset(void **unused)
 {
@@ -359,120 +291,6 @@ static void test_msi(void **unused)
 	assert_false(lapic_msi(0xfee00000ull, 0x641, &m)); /* start-up */
 }
 
-/* ---- the timer ---- */
-
-static void test_timer_one_shot(void **unused)
-{
-	struct lapic l = fresh(0, true);
-
-	(void)unused;
-	lapic_write(&l, LVT_TIMER, 4, 0x40, 0);
-	lapic_write(&l, DIVIDE, 4, 0x3, 0); /* by 16 */
-	lapic_write(&l, INITIAL, 4, 1000, 5000);
-	assert_int_equal(lapic_deadline(&l), 5000 + 16000);
-	assert_int_equal(lapic_read(&l, CURRENT, 4, 5000 + 160), 990);
-	lapic_timer(&l, 20999);
-	assert_int_equal(lapic_deliverable(&l), LAPIC_NO_VECTOR);
-	lapic_timer(&l, 21000);
-	assert_int_equal(lapic_deliverable(&l), 0x40);
-	assert_int_equal(lapic_deadline(&l), LAPIC_NO_DEADLINE);
-	assert_int_equal(lapic_read(&l, CURRENT, 4, 30000), 0);
-	lapic_accept(&l, 0x40);
-	lapic_timer(&l, 100000);
-	assert_int_equal(lapic_highest(&l), LAPIC_NO_VECTOR); /* once */
-	lapic_write(&l, INITIAL, 4, 1000, 200000);
-	lapic_write(&l, INITIAL, 4, 0, 200100); /* stops it */
-	assert_int_equal(lapic_deadline(&l), LAPIC_NO_DEADLINE);
-}
-
-static void test_timer_periodic(void **unused)
-{
-	struct lapic l = fresh(0, true);
-
-	(void)unused;
-	lapic_write(&l, DIVIDE, 4, DIVIDE_BY_1, 0);
-	lapic_write(&l, LVT_TIMER, 4, PERIODIC | 0x41, 0);
-	lapic_write(&l, INITIAL, 4, 100000, 0);
-	lapic_timer(&l, 350000); /* rounds that were missed come as one */
-	assert_int_equal(lapic_deliverable(&l), 0x41);
-	assert_int_equal(lapic_deadline(&l), 400000);
-	assert_int_equal(lapic_read(&l, CURRENT, 4, 350000), 50000);
-	lapic_write(&l, LVT_TIMER, 4, MASKED | PERIODIC | 0x41, 360000);
-	assert_int_equal(lapic_deadline(&l), LAPIC_NO_DEADLINE);
-	lapic_write(&l, LVT_TIMER, 4, PERIODIC | 0x41, 777000); /* the phase is kept */
-	assert_int_equal(lapic_deadline(&l), 800000);
-	lapic_write(&l, LVT_TIMER, 4, 0x41, 790000); /* as one-shot: this round still ends */
-	assert_int_equal(lapic_deadline(&l), 800000);
-	lapic_timer(&l, 800000);
-	lapic_write(&l, LVT_TIMER, 4, PERIODIC | 0x41, 900000); /* it has run out: still */
-	assert_int_equal(lapic_deadline(&l), LAPIC_NO_DEADLINE);
-	assert_int_equal(lapic_read(&l, CURRENT, 4, 900000), 0);
-	lapic_write(&l, INITIAL, 4, 1, 1000000); /* a period too short for the host is stretched */
-	assert_true(lapic_deadline(&l) >= 1000000 + 10000);
-}
-
-static void test_timer_divide(void **unused)
-{
-	static const struct { u32 reg, by; } divisors[] = { { 0, 2 }, { 1, 4 }, { 2, 8 }, { 3, 16 }, { 8, 32 }, { 9, 64 }, { 0xa, 128 }, { 0xb, 1 } };
-	struct lapic l = fresh(0, true);
-
-	(void)unused;
-	lapic_write(&l, LVT_TIMER, 4, 0x40, 0);
-	for (u32 i = 0; i < sizeof(divisors) / sizeof(divisors[0]); i++) {
-		lapic_write(&l, DIVIDE, 4, divisors[i].reg, 0);
-		lapic_write(&l, INITIAL, 4, 1000, 0);
-		assert_int_equal(lapic_deadline(&l), 1000 * divisors[i].by);
-	}
-	lapic_write(&l, DIVIDE, 4, 3, 400); /* the last ran undivided: 600 are left, now by 16 */
-	assert_int_equal(lapic_read(&l, CURRENT, 4, 400), 600);
-	assert_int_equal(lapic_deadline(&l), 400 + 600 * 16);
-	lapic_tsc_moved(&l, 1000000, 1000400);
-	assert_int_equal(lapic_deadline(&l), 1000400 + 600 * 16);
-}
-
-static void test_timer_deadline(void **unused)
-{
-	struct lapic l = fresh_x2(0);
-	u64 v;
-
-	(void)unused;
-	assert_int_equal(lapic_write_msr(&l, LAPIC_MSR_TSC_DEADLINE, 500, 0), OK); /* not in this mode: ignored */
-	assert_int_equal(lapic_deadline(&l), LAPIC_NO_DEADLINE);
-	assert_int_equal(wr(&l, LVT_TIMER, DEADLINE | 0x42), OK);
-	assert_int_equal(lapic_write_msr(&l, LAPIC_MSR_TSC_DEADLINE, 500, 0), OK);
-	assert_int_equal(lapic_deadline(&l), 500);
-	assert_int_equal(lapic_read_msr(&l, LAPIC_MSR_TSC_DEADLINE, 499, &v), OK);
-	assert_int_equal(v, 500);
-	assert_int_equal(wr(&l, INITIAL, 77), OK); /* ignored in this mode */
-	assert_int_equal(lapic_read_msr(&l, msr_of(INITIAL), 0, &v), OK);
-	assert_int_equal(v, 0);
-	assert_int_equal(lapic_read_msr(&l, LAPIC_MSR_TSC_DEADLINE, 500, &v), OK); /* it fires, and disarms itself */
-	assert_int_equal(v, 0);
-	assert_int_equal(lapic_deliverable(&l), 0x42);
-	assert_int_equal(lapic_write_msr(&l, LAPIC_MSR_TSC_DEADLINE, 900, 600), OK);
-	assert_int_equal(wr(&l, LVT_TIMER, 0x42), OK); /* another mode disarms */
-	assert_int_equal(lapic_deadline(&l), LAPIC_NO_DEADLINE);
-	assert_int_equal(wr(&l, LVT_TIMER, DEADLINE | MASKED | 0x43), OK);
-	assert_int_equal(lapic_write_msr(&l, LAPIC_MSR_TSC_DEADLINE, 1000, 600), OK);
-	lapic_accept(&l, 0x42);
-	lapic_timer(&l, 1000); /* masked: no interrupt */
-	assert_int_equal(lapic_highest(&l), LAPIC_NO_VECTOR);
-	assert_int_equal(l.timer.deadline, 0);
-}
-
-static void test_timer_illegal_vector(void **unused)
-{
-	struct lapic l = fresh(0, true);
-
-	(void)unused;
-	lapic_write(&l, LVT_TIMER, 4, 0x07, 0);
-	lapic_write(&l, INITIAL, 4, 10, 0);
-	lapic_timer(&l, 1000000);
-	assert_int_equal(lapic_highest(&l), LAPIC_NO_VECTOR);
-	lapic_write(&l, ESR, 4, 0, 0);
-	assert_int_equal(reg(&l, ESR), 0x40);
-}
-
 static void test_disable_keeps_pending(void **unused)
 {
 	struct lapic l = fresh(0, true);
@@ -488,149 +306,6 @@ static void test_disable_keeps_pending(void **unused)
 	lapic_init(&l);
 	assert_int_equal(lapic_deliverable(&l), LAPIC_NO_VECTOR);
 	assert_int_equal(reg(&l, ID), 0);
-}
-
-/* ---- posters on other processors: each vector that is posted is seen, each time ---- */
-
-#define POSTERS 2u /* their vectors lie side by side, in the same words */
-#define POSTS   5000u
-#define SPINS   2000u
-#define STUCK   5 /* seconds without anything to deliver, while a poster waits: one was lost */
-
-struct poster { struct lapic *l; u32 first, taken; bool finished, give_up; };
-
-static void *post_all(void *argument)
-{
-	struct poster *p = argument;
-
-	for (u32 k = 0; k < POSTS && !__atomic_load_n(&p->give_up, __ATOMIC_ACQUIRE); k++) {
-		u32 spins = 0;
-
-		lapic_post(p->l, (u8)(p->first + k % 32 * POSTERS), k & 1);
-		while (__atomic_load_n(&p->taken, __ATOMIC_ACQUIRE) == k && !__atomic_load_n(&p->give_up, __ATOMIC_ACQUIRE))
-			if (++spins % SPINS == 0)
-				sched_yield(); /* there may be fewer processors than threads */
-	}
-	__atomic_store_n(&p->finished, true, __ATOMIC_RELEASE);
-	return NULL;
-}
-
-static bool all_finished(struct poster poster[POSTERS])
-{
-	bool all = true;
-
-	for (u32 i = 0; i < POSTERS; i++)
-		all &= __atomic_load_n(&poster[i].finished, __ATOMIC_ACQUIRE);
-	return all;
-}
-
-static void test_posts_are_never_lost(void **unused)
-{
-	static struct poster poster[POSTERS];
-	struct lapic l = fresh(0, true);
-	pthread_t thread[POSTERS];
-	time_t last = time(NULL);
-	u32 spins = 0;
-
-	(void)unused;
-	for (u32 i = 0; i < POSTERS; i++) {
-		poster[i] = (struct poster){ .l = &l, .first = 0x40 + i };
-		assert_int_equal(pthread_create(&thread[i], NULL, post_all, &poster[i]), 0);
-	}
-	while (!all_finished(poster) && time(NULL) - last < STUCK) {
-		int v = lapic_deliverable(&l);
-
-		if (v < 0) {
-			if (++spins % SPINS == 0)
-				sched_yield();
-			continue;
-		}
-		lapic_accept(&l, v);
-		lapic_write(&l, EOI, 4, 0, 0);
-		__atomic_fetch_add(&poster[(u32)v % POSTERS].taken, 1, __ATOMIC_RELEASE);
-		last = time(NULL);
-	}
-	for (u32 i = 0; i < POSTERS; i++) {
-		__atomic_store_n(&poster[i].give_up, true, __ATOMIC_RELEASE);
-		pthread_join(thread[i], NULL);
-		assert_int_equal(poster[i].taken, POSTS);
-	}
-	assert_int_equal(lapic_highest(&l), LAPIC_NO_VECTOR);
-}
-
-/*
- * ---- every interleaving, by single steps: one side is stopped behind its n-th instruction, the other runs there, for every n ----
- */
-
-#define TRAP_FLAG  0x100u
-#define STEPS_MAX  100000u
-
-static struct { struct lapic *l; u32 at, count; void (*other)(void); u32 delivered[256]; } stepping;
-
-/* A trap is slow: behind the point that matters it runs on without. */
-static void on_step(int signal, siginfo_t *info, void *context)
-{
-	ucontext_t *u = context;
-
-	(void)signal, (void)info;
-	if (++stepping.count != stepping.at)
-		return;
-	stepping.other();
-	u->uc_mcontext.gregs[REG_EFL] &= ~(greg_t)TRAP_FLAG;
-}
-
-static void step_through(void (*one)(void))
-{
-	stepping.count = 0;
-	__builtin_ia32_writeeflags_u64(__builtin_ia32_readeflags_u64() | TRAP_FLAG);
-	one();
-	__builtin_ia32_writeeflags_u64(__builtin_ia32_readeflags_u64() & ~(u64)TRAP_FLAG);
-}
-
-static void owner_takes_all(void)
-{
-	for (int v; (v = lapic_deliverable(stepping.l)) >= 0;) {
-		lapic_accept(stepping.l, v);
-		lapic_write(stepping.l, EOI, 4, 0, 0);
-		stepping.delivered[v]++;
-	}
-}
-
-static void owner_looks(void) { (void)lapic_highest(stepping.l); }
-static void post_61(void) { lapic_post(stepping.l, 0x61, false); }
-static void post_62(void) { lapic_post(stepping.l, 0x62, false); }
-
-static void interleave(void (*one)(void), void (*other)(void), u32 of_61, u32 of_62)
-{
-	for (stepping.at = 1; stepping.at < STEPS_MAX; stepping.at++) {
-		struct lapic l = fresh(0, true);
-
-		stepping.l = &l;
-		stepping.other = other;
-		memset(stepping.delivered, 0, sizeof(stepping.delivered));
-		if (of_61 && one != post_61)
-			post_61();
-		step_through(one);
-		owner_takes_all();
-		if (stepping.count < stepping.at)
-			break;
-		assert_int_equal(stepping.delivered[0x61], of_61);
-		assert_int_equal(stepping.delivered[0x62], of_62);
-		assert_int_equal(l.look, 0);
-	}
-	assert_in_range(stepping.at, 20, STEPS_MAX - 1); /* it did step */
-}
-
-static void test_every_interleaving_of_a_post(void **unused)
-{
-	struct sigaction action = { .sa_sigaction = on_step, .sa_flags = SA_SIGINFO }, before;
-
-	(void)unused;
-	assert_int_equal(sigaction(SIGTRAP, &action, &before), 0);
-	interleave(post_61, owner_takes_all, 1, 0);
-	interleave(post_61, post_62, 1, 1);
-	interleave(owner_looks, post_62, 1, 1);
-	sigaction(SIGTRAP, &before, NULL);
 }
 
 /* ---- whatever a guest writes ---- */
@@ -711,13 +386,18 @@ static void test_random_operations(void **unused)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_reset), cmocka_unit_test(test_priorities), cmocka_unit_test(test_level_eoi),
-		cmocka_unit_test(test_base_transitions), cmocka_unit_test(test_x2_registers), cmocka_unit_test(test_page_accesses),
-		cmocka_unit_test(test_errors_do_not_recurse), cmocka_unit_test(test_ipis), cmocka_unit_test(test_destinations),
-		cmocka_unit_test(test_msi), cmocka_unit_test(test_timer_one_shot), cmocka_unit_test(test_timer_periodic),
-		cmocka_unit_test(test_timer_divide), cmocka_unit_test(test_timer_deadline), cmocka_unit_test(test_timer_illegal_vector),
-		cmocka_unit_test(test_disable_keeps_pending), cmocka_unit_test(test_random_operations),
-		cmocka_unit_test(test_posts_are_never_lost), cmocka_unit_test(test_every_interleaving_of_a_post),
+		cmocka_unit_test(test_reset),
+		cmocka_unit_test(test_priorities),
+		cmocka_unit_test(test_level_eoi),
+		cmocka_unit_test(test_base_transitions),
+		cmocka_unit_test(test_x2_registers),
+		cmocka_unit_test(test_page_accesses),
+		cmocka_unit_test(test_errors_do_not_recurse),
+		cmocka_unit_test(test_ipis),
+		cmocka_unit_test(test_destinations),
+		cmocka_unit_test(test_msi),
+		cmocka_unit_test(test_disable_keeps_pending),
+		cmocka_unit_test(test_random_operations),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

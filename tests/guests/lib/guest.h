@@ -298,6 +298,8 @@ void delay_us(u32 us);
 bool wait_change(const volatile u32 *what, u32 is, u32 ms);
 /* The same with interrupts on, halted or spinning. */
 bool wait_count(const volatile u32 *what, u32 atleast, u32 ms);
+/* Waits for other processors, seconds of its own time: while this one does not run, because its machine is paused, no patience is used up. */
+bool reaches(const volatile u32 *what, u32 n);
 
 /* --- the local APIC, in either mode ------------------------------------------------------------------- */
 
@@ -319,6 +321,7 @@ void lapic_icr(u32 destination, u32 command); /* waits until it is sent */
 void lapic_eoi(void);
 void lapic_enable(void);                      /* software enable, spurious vector V_SPURIOUS */
 bool lapic_x2(void);
+u32 lapic_id(void);                           /* this processor's */
 /* The vector's bit in ISR, TMR or IRR. */
 bool lapic_bit(u32 bank, unsigned vector);
 

@@ -149,6 +149,22 @@ bool wait_count(const volatile u32 *what, u32 atleast, u32 ms)
 	return *what >= atleast;
 }
 
+bool reaches(const volatile u32 *what, u32 n)
+{
+	enum { PATIENCE_MS = 4000 };
+	u64 step = us_to_tsc(1000), left = step * PATIENCE_MS, last = rdtsc();
+
+	while (*what < n) {
+		u64 now = rdtsc(), took = now - last < step ? now - last : step;
+		if (took > left)
+			return false;
+		left -= took;
+		last = now;
+		relax();
+	}
+	return true;
+}
+
 /* --- local APIC --------------------------------------------------------------------------------------- */
 
 enum { X2APIC_MSR = 0x800 };
@@ -156,6 +172,11 @@ enum { X2APIC_MSR = 0x800 };
 bool lapic_x2(void)
 {
 	return HAS_X2APIC && (rdmsr(MSR_APIC_BASE) & APIC_BASE_X2);
+}
+
+u32 lapic_id(void)
+{
+	return lapic_x2() ? lapic_read(APIC_ID) : lapic_read(APIC_ID) >> 24;
 }
 
 u32 lapic_read(u32 reg)

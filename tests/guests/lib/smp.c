@@ -66,7 +66,7 @@ void on_every_processor(void (*function)(void), void (*before)(unsigned processo
 
 	everyone_does = function;
 	lapic_enable();
-	self = lapic_x2() ? lapic_read(APIC_ID) : lapic_read(APIC_ID) >> 24;
+	self = lapic_id();
 	for (unsigned i = 0; i < p->processors && processors <= APS; i++)
 		if (p->apic_id[i] != self)
 			processors += ap_start(p->apic_id[i], arrive, &here);
