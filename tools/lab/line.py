@@ -1,7 +1,8 @@
 """
 line: the other end of a serial line. A thread reads what comes, so that nothing waits for us; `wait` looks for a pattern in what has come
-since a mark.
+since a mark. Times are for a machine that has nothing else to do: RINGMUR_PATIENCE=N in the environment makes them N times as long.
 """
+import os
 import re
 import socket
 import threading
@@ -12,13 +13,21 @@ EXIT_SECONDS = 20  # in which a process that has closed its line is over
 LAST_LINES = 15  # of what came, shown when something else was waited for
 
 
+PATIENCE = float(os.environ.get("RINGMUR_PATIENCE", "1"))
+
+
+def after(seconds):
+    """The time by the monotonic clock at which patience is at its end."""
+    return time.monotonic() + seconds * PATIENCE
+
+
 class Silence(Exception):
     """What was waited for did not come: one sentence, and what came instead."""
 
 
 def connect(path, process=None):
     """A Unix socket that someone is about to open."""
-    limit = time.monotonic() + CONNECT_SECONDS
+    limit = after(CONNECT_SECONDS)
     while True:
         try:
             end = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -63,7 +72,7 @@ class Line:
             return self.text[mark:]
 
     def gone(self):
-        status = self.process.wait(EXIT_SECONDS) if self.process else None
+        status = self.process.wait(EXIT_SECONDS * PATIENCE) if self.process else None
         return "the machine has gone" + ("" if status is None else f" (QEMU's status is {status})")
 
     def send(self, text):
@@ -74,7 +83,7 @@ class Line:
 
     def find(self, regex, mark, seconds):
         """The first match after the mark, or None when so much time has passed."""
-        pattern, limit = re.compile(regex, re.M), time.monotonic() + seconds
+        pattern, limit = re.compile(regex, re.M), after(seconds)
         with self.news:
             while True:
                 match = pattern.search(self.text, mark)

@@ -8,7 +8,7 @@ console comes to the foreground; whoever waits for something there should wait f
 import re
 import time
 
-from lab.line import Silence
+from lab.line import Silence, after
 
 PROMPT = "ringmur> "
 # A command, then perhaps what was noted just then and the command once more, then at least one line and the prompt with nothing behind it.
@@ -89,7 +89,7 @@ class Operator:
         return float(self.states()[name][5])
 
     def wait_state(self, name, regex, seconds):
-        limit = time.monotonic() + seconds
+        limit = after(seconds)
         while True:
             state = self.state(name)
             if re.match(regex, state):
@@ -100,7 +100,7 @@ class Operator:
 
     def audit(self, seconds=60):
         """Machines that end are audited too: then it is someone else's turn."""
-        limit = time.monotonic() + seconds
+        limit = after(seconds)
         while True:
             answer = self.command("audit", seconds)
             if not any("another one is running" in line for line in answer) or time.monotonic() > limit:

@@ -22,7 +22,7 @@ import time
 from lab import keys, session
 from lab.build import build
 from lab.host import BUILD, MIB, say
-from lab.line import Silence
+from lab.line import PATIENCE, Silence, after
 from lab.operator import Wrong
 from lab.rig import Rig
 
@@ -58,7 +58,7 @@ class Smoke:
 
     def gather(self, wanted, seconds, what):
         """Waits until each machine's console has shown its pattern; {name: match}. Looks around, audits now and then."""
-        limit, found = time.monotonic() + seconds, {}
+        limit, found = after(seconds), {}
         while len(found) < len(wanted):
             for name, regex in wanted.items():
                 if name in found:
@@ -134,7 +134,7 @@ class Smoke:
 
     def gone(self, name):
         """What a machine left is scrubbed by processors that are idle: that may take a while, but not long."""
-        limit = time.monotonic() + SCRUB_SECONDS
+        limit = after(SCRUB_SECONDS)
         while True:
             time.sleep(SCRUB_LOOK_SECONDS)
             count, at = self.found_all(n for n in session.MACHINES if n != name)[name]
@@ -206,7 +206,7 @@ def run_smoke():
     build(session.TARGETS)
     shutil.rmtree(folder, ignore_errors=True)
     signal.signal(signal.SIGALRM, too_long)
-    signal.alarm(LIMIT_SECONDS)
+    signal.alarm(int(LIMIT_SECONDS * PATIENCE))
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="ringmur-") as scratch, Rig(session.describe(scratch), scratch, folder) as rig:
         smoke = Smoke(rig, scratch)
