@@ -137,7 +137,7 @@ $(B)/monitor.elf: $(MONITOR_O) $(MONITOR_LD)
 # ---- the same text on the host: unit and property tests under sanitizers, by both compilers ----
 
 # hv's and x86's pure parts: no assembly, no hardware. What only the real monitor has: its system calls, its memcpy.
-PURE_C    := $(wildcard hv/lapic.c hv/cpuid.c hv/cpuid_build.c hv/paravirt.c x86/decode.c x86/boot/acpi.c x86/boot/memory_map.c x86/boot/multiboot.c \
+PURE_C    := $(wildcard hv/lapic.c hv/cpuid.c hv/cpuid_build.c hv/paravirt.c hv/monitor_calls.c x86/decode.c x86/boot/acpi.c x86/boot/memory_map.c x86/boot/multiboot.c \
                x86/boot/options.c x86/boot/words.c x86/boot/machines.c x86/cpu/format.c \
                hv/operator/*.c)
 HOST_NOT  := monitor/lib/call.c monitor/lib/string.c
@@ -261,11 +261,16 @@ include tests/guests/guests.mk
 
 # ---- other monitors: programs for ring 3 that tests put in Ringmur's own's place ----
 
-$(B)/monitors/%.elf: tests/monitors/%.c $(addprefix $(B)/monitor/monitor/lib/,start.S.o call.o string.o string.S.o) $(MONITOR_LD) Makefile
+# Their data may be executed: one that attacks writes code.
+$(B)/monitors/monitor.ld: $(MONITOR_LD) Makefile
+	@mkdir -p $(@D)
+	$(Q)sed 's/FLAGS(6)/FLAGS(7)/' $< >$@
+
+$(B)/monitors/%.elf: tests/monitors/%.c $(addprefix $(B)/monitor/monitor/lib/,start.S.o call.o string.o string.S.o) $(B)/monitors/monitor.ld Makefile
 	@mkdir -p $(@D)
 	$(call made,LD)
 	$(Q)$(CC) $(MONITOR) -MF $(@:.elf=.d) -c $< -o $(@:.elf=.o)
-	$(Q)$(LD) -nostdlib -static --gc-sections -z noexecstack -z max-page-size=4096 --build-id=none -T $(MONITOR_LD) -o $@ $(@:.elf=.o) $(filter %.o,$^)
+	$(Q)$(LD) -nostdlib -static --gc-sections -z noexecstack -z max-page-size=4096 --no-warn-rwx-segments --build-id=none -T $(B)/monitors/monitor.ld -o $@ $(@:.elf=.o) $(filter %.o,$^)
 
 .PHONY: monitors
 monitors: $(patsubst tests/monitors/%.c,$(B)/monitors/%.elf,$(wildcard tests/monitors/*.c))

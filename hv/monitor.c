@@ -161,10 +161,13 @@ static status map_module(struct vm *vm, u64 at)
 	return r;
 }
 
-#define FAULT_WRITE 2u
+enum { FAULT_PRESENT = 1, FAULT_WRITE = 2, FAULT_FETCH = 16 };
+/* Only the program is executed, and all of it is there from the start. What is private has its rights for good. */
 static status resolve_fault(struct vm *vm, u64 at, u64 code)
 {
 	hfn_t f;
+	if (code & FAULT_FETCH || (code & FAULT_PRESENT && !within(at, MON_WINDOW, MON_WINDOW_SIZE)))
+		return DENIED;
 	if (within(at, MON_WINDOW, MON_WINDOW_SIZE))
 		return ptview_resolve(&vm->space.window, gpa(at - MON_WINDOW), code & FAULT_WRITE ? PMAP_WRITE : PMAP_READ);
 	if (within(at, MON_HEAP, MON_HEAP_SIZE) || within(at, MON_STACK_TOP - MON_STACK_SIZE, MON_STACK_SIZE))

@@ -23,6 +23,7 @@
 static struct sched_cpu {
 	struct cpu *cpu;
 	struct vcpu *loaded;     /* whose registers are in this processor; its own */
+	const struct vm *user;   /* whose monitor was the last in ring 3 here; its own */
 	struct entity *current;  /* this and the rest under the lock */
 	u64 charged;             /* until when `current` has paid */
 	struct share *favoured;  /* whose slice it is */
@@ -328,7 +329,10 @@ static void take_over_vcpu(struct sched_cpu *s, struct vcpu *v)
 		vcpu_timer_changed(v);
 }
 
-/* Gives the processor to `e`'s VM, and to its vCPU; or to the hypervisor, in the neutral space. */
+/*
+ * Gives the processor to `e`'s VM, and to its vCPU; or to the hypervisor, in the neutral space. Ring 3 may load segments and use SSE, though
+ * no honest monitor does: the next one must not find what another VM's has left there.
+ */
 static void take_over(struct sched_cpu *s, struct entity *e)
 {
 	bool neutral = e->kind != ENTITY_MONITOR;
@@ -339,6 +343,12 @@ static void take_over(struct sched_cpu *s, struct entity *e)
 	if (s->loaded && (neutral || s->loaded->entity.vm != e->vm))
 		sched_unload(s->cpu);
 	space_link(s->cpu, neutral ? NULL : &e->vm->space);
+	if (neutral || s->user == e->vm)
+		return;
+	s->user = e->vm;
+	clear_user_segments();
+	if (!s->loaded)
+		backend_clear_extended();
 }
 
 static void end_turn(struct sched_cpu *s, struct entity *e, enum turn turn, u64 now)

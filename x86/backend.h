@@ -131,5 +131,7 @@ void backend_clear_debug(struct guest_cpu *g);
 void backend_unload(struct guest_cpu *g);
 /* The same but for the initial state: backend_load of another follows, before anyone could look. */
 void backend_save(struct guest_cpu *g);
+/* x87, SSE, AVX become initial; nobody is loaded. */
+void backend_clear_extended(void);
 
 #endif

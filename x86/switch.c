@@ -2,7 +2,8 @@
  * switch: the registers that VMRUN leaves alone, switched eagerly whenever a processor changes from one vCPU to another.
  *
  * What a guest left in x87, SSE, AVX, DR0-3 or TSC_AUX is replaced by the initial state before anyone else runs, in ring 0 or 3.
- * The registers of the vCPU that is loaded stay in the processor over its exits: ring 0 and the monitors use none of them.
+ * The registers of the vCPU that is loaded stay in the processor over its exits: ring 0 uses none of them, and a monitor reaches those of its
+ * own VM. When none is loaded, what one monitor has put there is cleared before that of another VM runs (hv/sched.c).
  */
 #include "core/check.h"
 #include "x86/asm/access.h"
@@ -74,14 +75,19 @@ void backend_save(struct guest_cpu *g)
 	g->dr[3] = read_dr3();
 }
 
-void backend_unload(struct guest_cpu *g)
+void backend_clear_extended(void)
 {
-	static const u64 none[4];
-	backend_save(g);
 	if (features.xsave)
 		xrstor64(&initial, features.xcr0_mask);
 	else
 		fxrstor64(&initial);
+}
+
+void backend_unload(struct guest_cpu *g)
+{
+	static const u64 none[4];
+	backend_save(g);
+	backend_clear_extended();
 	load_debug_registers(none);
 	if (features.rdtscp)
 		wrmsr(MSR_TSC_AUX, 0);

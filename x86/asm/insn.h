@@ -178,6 +178,12 @@ static inline void load_segments(u16 code, u16 data)
 			 : : "r"(cs), "r"((u32)data), "r"(0u) : "rax", "memory");
 }
 
+/* Of what ring 3 may have chosen, with its GS base in place when GS is loaded: a load may clear the base. */
+static inline void clear_user_segments(void)
+{
+	__asm__ volatile("movl %0, %%ds; movl %0, %%es; movl %0, %%fs; swapgs; movl %0, %%gs; swapgs" : : "r"(0u) : "memory");
+}
+
 /* ---- reading where we are ---- */
 
 /* The first word of what GS points to: this processor's structure. The same all along, so the compiler may keep it. */
