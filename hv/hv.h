@@ -202,7 +202,7 @@ struct vm {
 	enum reap_step reaping;
 	u8 *scrollback;            /* PRIVATE_CONSOLE, in its space */
 	bool replay;               /* the operator wants to see it */
-	u16 unknown_msrs[64];      /* hashes of MSRs that were logged */
+	u64 unknown_msrs;          /* by hash: one of them was logged */
 };
 
 extern const struct backend *backend;

@@ -289,14 +289,12 @@ static const struct msr_row *row_of(u32 msr)
 	return NULL;
 }
 
-/* Says once for each MSR that a guest asked for one that it does not have. */
+/* Says that a guest asked for an MSR that it does not have: once for each, and for one of those that have the same bit, or it could fill the log. */
 static void log_unknown(struct vcpu *v, u32 msr, bool write)
 {
-	u16 hash = (u16)(msr ^ msr >> 16);
-	u16 *seen = &v->entity.vm->unknown_msrs[hash % ARRAY_SIZE(v->entity.vm->unknown_msrs)];
-	if (*seen == (u16)(hash | 1))
+	u64 bit = BIT((msr ^ msr >> 16) % 64);
+	if (__atomic_fetch_or(&v->entity.vm->unknown_msrs, bit, __ATOMIC_RELAXED) & bit)
 		return;
-	*seen = (u16)(hash | 1);
 	log_line("%s: unknown MSR %x %s at %lx: #GP", v->entity.vm->definition->name, msr, write ? "written" : "read", v->g->rip);
 }
 

@@ -78,7 +78,10 @@ enum preempted { RUNNING = 0, PREEMPTED = 1 }; /* the guest makes PREEMPTED 3: f
 
 status paravirt_write(u64 at, const void *page, u64 bytes)
 {
-	status r = window_write(gpa(at), page, bytes);
+	u8 last; /* of two pages both are there, or neither is written */
+	status r = window_read(gpa(at + bytes - 1), &last, sizeof last);
+	if (r == OK)
+		r = window_write(gpa(at), page, bytes);
 	return r == BAD_ADDRESS || r == DEVICE || r == DENIED ? FAULT : r;
 }
 

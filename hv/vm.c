@@ -193,7 +193,7 @@ static void begin(struct vm *vm)
 	vm->nested.pmap = vm->space.window.pmap = &vm->pmap; /* an audit may come before they are made */
 	vm->started = tsc_now();
 	vm->tsc_offset = 0 - vm->started;
-	__builtin_memset(vm->unknown_msrs, 0, sizeof vm->unknown_msrs);
+	vm->unknown_msrs = 0;
 	monitor_begin(vm);
 }
 

@@ -22,7 +22,7 @@ enum state { FRESH, IO, MMIO, EMULATE, RUNS, UNSEEN /* an exit that MON_NEXT has
 
 static struct vm *vm;
 static const struct machine_definition definition = { .name = "tested" };
-static struct vcpu_private halves[VCPUS];
+static struct vcpu_private halves[VCPUS + 1];
 static u32 broken, ended, deeds; /* deeds: whatever would change something outside the monitor */
 struct mm mm;
 struct options options;
@@ -117,6 +117,9 @@ static void make(void)
 		vm->vcpu[i] = (struct vcpu){ .entity.vm = vm, .id = i, .p = &halves[i], .g = &halves[i].cpu };
 		lapic_reset(&vm->vcpu[i].lapic, i, i == 0, &fake_ops, &vm->vcpu[i]);
 	}
+	/* Nobody's, but who takes it for one finds it waiting. */
+	vm->vcpu[VCPUS] = (struct vcpu){ .entity.vm = vm, .id = VCPUS, .p = &halves[VCPUS], .g = &halves[VCPUS].cpu, .blocked = BLOCK_MONITOR };
+	halves[VCPUS].exit.kind = MON_ENTRY_EMULATE;
 }
 
 static void destroy(void)

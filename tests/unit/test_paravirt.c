@@ -36,6 +36,13 @@ static void afterwards(void)
 		meddle();
 }
 
+status window_read(gpa_t at, void *to, u64 n)
+{
+	assert_in_range(at.v, PAGE, PAGE + BYTES - n);
+	memcpy(to, &memory[at.v - PAGE], n);
+	return OK;
+}
+
 status window_write(gpa_t at, const void *from, u64 n)
 {
 	status r = access(at, n);
