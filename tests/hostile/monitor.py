@@ -20,7 +20,7 @@ from lab.rig import Rig
 from lab.session import WORDS
 
 BAD = tuple(f"bad{i}" for i in range(6))
-HOLD, REGISTERS = "amber", "pair"
+HOLD, REGISTERS = "amber", "witness"
 HOST_MEBIBYTES = 256
 MEBIBYTES = 32  # of a bad machine
 SECONDS, END_SECONDS = 60, 120
@@ -149,17 +149,16 @@ def describe(scratch, cpus):
     text = os.path.join(scratch, "vms")
     with open(text, "w") as f:
         f.write(f'vm name={HOLD} mem=32M kernel=hold cmdline="{HOLD}" start=no\n')
-        f.write(f"vm name={REGISTERS} mem=32M vcpus=2 kernel=registers start=no reset=end\n")
+        f.write(f"vm name={REGISTERS} mem=32M kernel=witness start=no\n")
         for name in BAD:
             f.write(f"vm name={name} mem={MEBIBYTES}M kernel=hold monitor=hostile start=no reset=end\n")
     modules = [(text, "vms"), (os.path.join(BUILD, "monitors/hostile.elf"), "hostile")]
-    return Host(cpus, HOST_MEBIBYTES, WORDS, modules + [(os.path.join(BUILD, f"guests/{name}.elf"), name) for name in ("hold", "registers")])
+    return Host(cpus, HOST_MEBIBYTES, WORDS, modules + [(os.path.join(BUILD, f"guests/{name}.elf"), name) for name in ("hold", "witness")])
 
 
 class Attack:
     def __init__(self, rig):
         self.rig, self.operator, self.line = rig, rig.operator, rig.line
-        self.pairs = 0
 
     def tell(self, name, words):
         mark = self.operator.console(name)
@@ -191,20 +190,16 @@ class Attack:
         for name, (words, wanted) in zip(names, attacks):
             right(f"{words}: {endings[name]}", re.match(wanted, endings[name]) is not None)
 
-    def keep_pair(self):
-        """The neighbour that compares registers ends well, and begins again."""
-        state = self.operator.state(REGISTERS)
-        if state.startswith("off"):
-            if self.pairs:
-                right(f"the neighbour's registers stay: {state}", state == "off (test 0)")
-            self.operator.command(f"start {REGISTERS}")
-            self.pairs += 1
-
-    def look_at_memory(self):
-        mark = self.operator.console(HOLD)
+    def ask(self, name, words):
+        """What a neighbour answers to a typed byte."""
+        mark = self.operator.console(name)
         self.line.send("x")
-        found = self.line.wait(rf"^hold {HOLD}: \d+ MiB verified, (\d+) wrong\n", mark, SECONDS, f"{HOLD} compares")
-        right("the neighbour's memory stays", found[1] == "0")
+        return self.line.wait(words, mark, SECONDS, f"{name}'s answer")
+
+    def neighbours(self):
+        right("the neighbour's memory stays", self.ask(HOLD, rf"^hold {HOLD}: \d+ MiB verified, (\d+) wrong\n")[1] == "0")
+        found = self.ask(REGISTERS, r"^witness: (\d+) rounds, (\d+) wrong\n")
+        right(f"the neighbour's registers stay: {found[1]} rounds", int(found[1]) > 0 and found[2] == "0")
 
     def free(self):
         return sum(kib for what, kib in self.operator.ledger().items() if what == "free" or what.startswith("being scrubbed"))
@@ -212,16 +207,13 @@ class Attack:
     def run(self, attacks):
         self.operator.ready(SECONDS)
         free = self.free()
-        self.operator.command(f"start {HOLD}")
-        self.operator.wait_state(HOLD, "running", SECONDS)
-        mark = self.operator.console(HOLD)
-        self.line.wait(rf"^hold {HOLD}: \d+ MiB written", mark, SECONDS, f"{HOLD} holds its memory")
+        for name, says in ((HOLD, rf"^hold {HOLD}: \d+ MiB written"), (REGISTERS, "^witness: begins")):
+            self.operator.command(f"start {name}")
+            self.operator.wait_state(name, "running", SECONDS)
+            self.line.wait(says, self.operator.console(name), SECONDS, f"{name} begins")
         for i in range(0, len(attacks), len(BAD)):
-            self.keep_pair()
             self.several(attacks[i:i + len(BAD)])
-        self.look_at_memory()
-        self.operator.wait_state(REGISTERS, "off", END_SECONDS)
-        self.keep_pair()
+        self.neighbours()
         for name in (HOLD, REGISTERS):
             self.operator.command(f"destroy {name}")
             self.operator.wait_state(name, "off", SECONDS)

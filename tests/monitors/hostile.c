@@ -14,11 +14,11 @@
  * Numbers are hexadecimal. What it survives ends with a power-off.
  */
 #include "monitor/lib/bits.h"
-#include "monitor/lib/call.h"
+#include "tests/monitors/real_mode.h"
 
 int main(void);
 
-enum { CODE = 0x1000, LINE = 256, WORDS = 8, BYTES = 64, TRIES = 1000, PAGES = 16, MARK_SELECTOR = 0x23, XMMS = 16, RETURN = 0xc3, ICEBP = 0xf1 };
+enum { LINE = 256, WORDS = 8, BYTES = 64, TRIES = 1000, PAGES = 16, MARK_SELECTOR = 0x23, XMMS = 16, RETURN = 0xc3, ICEBP = 0xf1 };
 enum state { FRESH, HOLDS_IO, HOLDS_EMULATE, ANSWERED };
 
 /* Its data may be executed: the Makefile links the monitors of tests so. */
@@ -116,20 +116,6 @@ static void read_line(void)
 
 /* ---- its machine ---- */
 
-static void start_guest(const u8 *code, u32 bytes)
-{
-	struct mon_comm *comm = ring0_comm();
-
-	for (u32 i = 0; i < bytes; i++)
-		ring0_window()[CODE + i] = code[i];
-	ring0_get_vcpu(0);
-	comm->vcpu.cs.selector = 0;
-	comm->vcpu.cs.base = 0;
-	comm->vcpu.rip = CODE;
-	ring0_set_vcpu(0);
-	ring0_run(0);
-}
-
 static void wait_for(u32 kind)
 {
 	u32 got;
@@ -143,7 +129,7 @@ static void bring_to(enum state state)
 {
 	if (state == FRESH)
 		return;
-	start_guest(state == HOLDS_EMULATE ? string_io : port_io, sizeof port_io);
+	start_real_mode(state == HOLDS_EMULATE ? string_io : port_io, sizeof port_io);
 	wait_for(state == HOLDS_EMULATE ? MON_ENTRY_EMULATE : MON_ENTRY_IO);
 	if (state == ANSWERED)
 		ring0_reply(0, 0);
