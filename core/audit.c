@@ -130,31 +130,31 @@ static bool inside_one_range(const struct pmap *p, gfn_t first, u64 count)
 	return false;
 }
 
+static void audit_backed(struct audit_state *s, const struct pmap *p, hfn_t at)
+{
+	const struct frame *f = frame_of(&p->alloc->frames, at);
+	if (f->kind != FRAME_GUEST || f->owner != p->owner)
+		find_fault(s, "a pmap names a frame of someone else", p->owner, at.v);
+	else if (f->count == 0)
+		find_fault(s, "a pmap names a frame whose count is 0", p->owner, at.v);
+	if (s->host->seen)
+		s->host->seen[at.v]++;
+	s->sum++;
+}
+
+/* A step may end in the middle of a large leaf: then `at` does. */
 static bool audit_backing(void *context, u64 address, u64 entry, u8 level)
 {
 	struct audit_state *s = context;
 	const struct pmap *p = vm_of(s)->pmap;
-	gfn_t first = gpa_frame(gpa(address));
 	hfn_t frame = pt_entry_frame(p->tree.format, entry);
-	u32 frames = pt_frames(level);
-	if (s->left == 0) {
-		s->at = address;
-		return false;
-	}
-	if (!inside_one_range(p, first, frames))
-		find_fault(s, "a guest frame is backed outside of RAM", p->owner, first.v);
-	for (u32 i = 0; i < frames; i++) {
-		const struct frame *f = frame_of(&p->alloc->frames, hfn_add(frame, i));
-		if (f->kind != FRAME_GUEST || f->owner != p->owner)
-			find_fault(s, "a pmap names a frame of someone else", p->owner, frame.v + i);
-		else if (f->count == 0)
-			find_fault(s, "a pmap names a frame whose count is 0", p->owner, frame.v + i);
-		if (s->host->seen)
-			s->host->seen[frame.v + i]++;
-	}
-	s->sum += frames;
-	spend(s, frames);
-	return true;
+	u32 frames = pt_frames(level), i = s->at > address ? (u32)((s->at - address) >> PAGE_SHIFT) : 0;
+	if (i == 0 && s->left && !inside_one_range(p, gpa_frame(gpa(address)), frames))
+		find_fault(s, "a guest frame is backed outside of RAM", p->owner, gpa_frame(gpa(address)).v);
+	for (; i < frames && s->left; i++, spend(s, 1))
+		audit_backed(s, p, hfn_add(frame, i));
+	s->at = address + ((u64)i << PAGE_SHIFT);
+	return i == frames;
 }
 
 /* What is left of a tree, leaf by leaf; false: not all of it. */

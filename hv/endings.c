@@ -109,15 +109,17 @@ static bool at_rest(const struct vm *vm)
 
 static void log_statistics(const struct vm *vm)
 {
-	log_line("stats: vm=%s exits=%lu scrub-instructions=%lu scrubbed-frames=%lu guest-ticks=%lu busy-ticks=%lu started-tick=%lu",
-		 vm->definition->name, vm_exits(vm), slots_scrub_ticks, slots_scrubbed, tsc_now() - vm->started, vm->share.busy, vm->started);
+	log_line("stats: vm=%s exits=%lu guest-ticks=%lu busy-ticks=%lu started-tick=%lu", vm->definition->name, vm_exits(vm),
+		 tsc_now() - vm->started, vm->share.busy, vm->started);
+	interrupts_take(); /* lines are long */
+	log_line("stats: scrub-instructions=%lu scrubbed-frames=%lu", slots_scrub_ticks, slots_scrubbed);
 	for (u32 k = 0; k < EXIT_KINDS; k++) {
 		u64 count = 0;
 		for (u32 i = 0; i < vm->vcpus; i++)
 			count += vm->vcpu[i].exits[k];
 		if (count)
 			log_line("stats: exits-%s=%lu", exit_name(k), count);
-		interrupts_take(); /* lines are long */
+		interrupts_take();
 	}
 }
 
