@@ -112,12 +112,29 @@ static u64 store_value(const struct vcpu *v, const struct insn *i)
 	return i->has_immediate ? i->immediate : insn_get(i, v->g->gpr, i->reg, i->operand_size);
 }
 
+/* Is the fault at the start of a page the second half of an access that began in the page before? */
+static bool began_before(struct vcpu *v, const struct insn *i, gpa_t at)
+{
+	struct mon_vcpu s;
+	if (at.v & PAGE_MASK)
+		return false;
+	backend->get(v->g, &s);
+	const struct mon_segment *segments[] = { &s.es, &s.cs, &s.ss, &s.ds, &s.fs, &s.gs };
+	return (segments[i->segment]->base + insn_offset(i, s.gpr, s.rip)) & PAGE_MASK;
+}
+
+/* Such an access is the emulator's, which does both halves. */
+static bool crosses_page(struct vcpu *v, const struct insn *i, gpa_t at)
+{
+	return (at.v & PAGE_MASK) + i->memory_size > PAGE_SIZE || began_before(v, i, at);
+}
+
 static enum action lapic_access(struct vcpu *v, gpa_t at)
 {
 	struct insn i;
 	u32 offset = at.v & PAGE_MASK;
 	status r = instruction_decode(v, &i);
-	if (r == NOT_THERE || (r == OK && !is_plain_move(&i)))
+	if (r == NOT_THERE || (r == OK && (!is_plain_move(&i) || crosses_page(v, &i, at))))
 		return ask_emulation(v, at.v, true, v->g->exit.nested.access == PMAP_WRITE, 0);
 	if (r != OK)
 		return ACTION_RESUME;
@@ -131,33 +148,27 @@ static enum action lapic_access(struct vcpu *v, gpa_t at)
 	return ACTION_RESUME;
 }
 
-/* Is the fault at the start of a page the second half of an access that began in the page before? */
-static bool began_before(struct vcpu *v, const struct insn *i, gpa_t at)
-{
-	struct mon_vcpu s;
-	if (at.v & PAGE_MASK)
-		return false;
-	backend->get(v->g, &s);
-	const struct mon_segment *segments[] = { &s.es, &s.cs, &s.ss, &s.ds, &s.fs, &s.gs };
-	return (segments[i->segment]->base + insn_offset(i, s.gpr, s.rip)) & PAGE_MASK;
-}
-
 /* An access to what is no RAM: reads all ones, writes go nowhere, unless a device is there. The monitor does both. */
 static enum action device_access(struct vcpu *v, gpa_t at, bool write)
 {
 	struct insn i;
-	if ((at.v & ~PAGE_MASK) == lapic_page(&v->lapic) && lapic_has_page(&v->lapic) && !v->g->exit.nested.table)
-		return lapic_access(v, at);
 	if (v->g->exit.nested.table) {
 		vm_kill(v, "its page tables lie at %lx, where there is no RAM", at.v);
+		return ACTION_SLEEP;
+	}
+	/* Not an access of the instruction at RIP: to carry that out would be wrong, and the event would come back for ever. */
+	if (v->g->event.valid) {
+		vm_kill(v, "event %x is delivered by way of %lx, where there is no RAM", v->g->event.vector, at.v);
 		return ACTION_SLEEP;
 	}
 	if (v->g->exit.nested.access == PMAP_EXEC) {
 		vm_kill(v, "it executes at %lx, where there is no RAM", at.v);
 		return ACTION_SLEEP;
 	}
+	if ((at.v & ~PAGE_MASK) == lapic_page(&v->lapic) && lapic_has_page(&v->lapic))
+		return lapic_access(v, at);
 	status r = instruction_decode(v, &i);
-	if (r == OK && is_plain_move(&i) && (at.v & PAGE_MASK) + i.memory_size <= PAGE_SIZE && !began_before(v, &i, at)) {
+	if (r == OK && is_plain_move(&i) && !crosses_page(v, &i, at)) {
 		v->p->exit = (struct mon_entry){ .kind = MON_ENTRY_MMIO, .vcpu = v->id };
 		v->p->exit.mmio.address = at.v;
 		v->p->exit.mmio.size = i.memory_size;

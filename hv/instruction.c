@@ -118,15 +118,26 @@ static bool canonical(u64 address)
 	return (u64)((s64)(address << CANONICAL_SHIFT_4) >> CANONICAL_SHIFT_4) == address;
 }
 
+/* What a walk in software answers; the processor's own, where no RAM is, ends the VM too (exits.c). */
+static RARE status walk_failed(struct vcpu *v, u64 at, status r)
+{
+	if (r != DEVICE && r != BAD_ADDRESS)
+		return r;
+	vm_kill(v, "its page tables for %lx lie where there is no RAM", at);
+	return DENIED;
+}
+
 /* Where the byte at `at` lies. FAULT: the guest gets its #PF. */
 static status translate_fetch(struct vcpu *v, const struct guest_mode *m, u64 at, gpa_t *out)
 {
 	struct gwalk_result w;
 	status r = gwalk_with(vcpu_walk_mode(v, &m->paging), &memory, NULL, gva(at), fetch_access(m), true, &w);
+	*out = w.at;
+	if (__builtin_expect(r == OK, 1))
+		return OK;
 	if (r == FAULT)
 		inject_pf(v, at, w.error);
-	*out = w.at;
-	return r;
+	return walk_failed(v, at, r);
 }
 
 status fetch(struct vcpu *v, const struct guest_mode *m, u8 bytes[16], u32 *got)
@@ -245,8 +256,7 @@ static status translate_part(struct vcpu *v, const struct gwalk_mode *mode, u64 
 	if (r == FAULT)
 		*fault = (struct gva_fault){ .vector = VECTOR_PF, .error = w.error, .address = at };
 	part->at = w.at;
-	(void)v;
-	return r;
+	return r == OK ? OK : walk_failed(v, at, r);
 }
 
 static status copy_part(struct gva_part part, u8 *bytes, u32 access, gpa_t *device)
