@@ -1,19 +1,18 @@
 #!/bin/bash
-# Runs own guests on bare QEMU: the oracle that says what the machine does without Ringmur.
-#   tests/guests/bare.sh [-v] [NAME...]     all of LIST without a name; -v shows every line
+# Runs own and hostile guests on bare QEMU: the oracle that says what the machine does without Ringmur.
+#   tests/guests/bare.sh [-v] [NAME...]     all of both LISTs without a name; -v shows every line
 # Real time, whatever clock= says: quick, and the counts allow for it.
 # For each: `pass`, `FAIL` with the failed checks, or `skipped` where LIST says bare=no. Status 0 when none failed.
 cd "$(dirname "$0")/../.." || exit 1
 verbose=0
 [ "${1:-}" = -v ] && { verbose=1; shift; }
-out=build/guests
 qemu=${QEMU:-qemu-system-x86_64}
 failed=0 ran=0 skipped=0
 
 run_one() {
-	local name=$1 want=$2 memory=$3 image=$1 vcpus=1 bare=yes limit=20 modules= off=no option
+	local out=build/$1 name=$2 want=$3 memory=$4 image=$2 vcpus=1 bare=yes limit=20 modules= off=no option
 	local -a devices=()
-	shift 3
+	shift 4
 	for option; do
 		case $option in
 		image=*) image=${option#image=} ;;
@@ -58,11 +57,13 @@ run_one() {
 	fi
 }
 
-while read -r name want memory options; do
-	case $name in '' | '#'*) continue ;; esac
-	if [ $# -gt 0 ] && [[ " $* " != *" $name "* ]]; then continue; fi
-	# shellcheck disable=SC2086
-	run_one "$name" "$want" "$memory" $options </dev/null
-done <tests/guests/LIST
+for folder in guests hostile; do
+	while read -r name want memory options; do
+		case $name in '' | '#'*) continue ;; esac
+		if [ $# -gt 0 ] && [[ " $* " != *" $name "* ]]; then continue; fi
+		# shellcheck disable=SC2086
+		run_one "$folder" "$name" "$want" "$memory" $options </dev/null
+	done <"tests/$folder/LIST"
+done
 echo "bare guests: $ran ran, $failed failed, $skipped skipped"
 [ $failed = 0 ]

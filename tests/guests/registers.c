@@ -5,181 +5,21 @@
  * an IPI or a timer, behind exits of several kinds), and compares all registers when the turn comes back. Before that, the second one
  * looks at what it was started with: nothing of the first may be in it.
  */
-#include "lib/fx.h"
+#include "lib/registers.h"
 
-enum { WAKE = V_FREE, TICK = V_FREE + 1, ROUNDS = 300, PATIENCE_MS = 20000, PERIOD = 3000000, GPRS = 14, WAYS = 6 };
-enum { CR4_PCE = 1 << 8, CONTROL_FNINIT = 0x37f, CONTROL_RESET = 0x40 };
-#define PAT_RESET 0x0007040600070406ull
-#define NOWHERE 0xd0000000ull
-
-static const struct {
-	const char *name;
-	u32 msr;
-	u64 key[2], initial;
-	bool loose; /* what it holds at the start is not a matter of this test */
-} msrs[] = {
-	{ "STAR", MSR_STAR, { 0x1122334455667788, 0x99aabbccddeeff00 }, 0, false },
-	{ "LSTAR", MSR_LSTAR, { 0x123456789abc, 0xffff9876543210ab }, 0, false },
-	{ "CSTAR", MSR_CSTAR, { 0x23456789abcd, 0xffff876543210abc }, 0, false },
-	{ "SFMASK", MSR_SFMASK, { 0x3f7fd5, 0x47700 }, 0, false },
-	{ "FS.base", MSR_FS_BASE, { 0x3456789abcde, 0xffffa98765432100 }, 0, false },
-	{ "GS.base", MSR_GS_BASE, { 0x456789abcdef, 0xffffb98765432101 }, 0, false },
-	{ "KERNEL_GS_BASE", MSR_KERNEL_GS, { 0x56789abcdef0, 0xffffc98765432102 }, 0, false },
-	{ "SYSENTER_CS", MSR_SYSENTER_CS, { 0x1238, 0x4568 }, 0, false },
-	{ "SYSENTER_ESP", MSR_SYSENTER_ESP, { 0x6789abcdef01, 0xffffd98765432103 }, 0, false },
-	{ "SYSENTER_EIP", MSR_SYSENTER_EIP, { 0x789abcdef012, 0xffffe98765432104 }, 0, false },
-	{ "PAT", MSR_PAT, { 0x0606060606060106, 0x0607060106050406 }, PAT_RESET, false },
-	{ "TSC_AUX", MSR_TSC_AUX, { 0xcafe0001, 0x0bad0002 }, 0, false },
-	{ "EFER.SCE", MSR_EFER, { 0, 0 }, 0, true },
-};
-enum { MSRS = sizeof msrs / sizeof msrs[0] };
-
-struct state {
-	struct fx fx;
-	u8 ymm[XMM][32] __attribute__((aligned(32)));
-	u64 xcr0, msr[MSRS], aux, dr[8], cr0, cr2, cr4, cr8, gpr[GPRS];
-} __attribute__((aligned(64)));
+enum { WAKE = V_FREE, TICK = V_FREE + 1, ROUNDS = 300, PATIENCE_MS = 20000, PERIOD = 3000000, WAYS = 6 };
 
 /* One a processor: what it wants, what it has got, what it was started with. */
-static struct state wanted[2], got[2], initial;
+static struct registers wanted[2], got[2], initial;
 static volatile u32 turn, started, ready, over, rounds[2];
 static u32 ids[2];
 static volatile u32 wrong[2];
 static const char *volatile first_wrong[2];
-static bool has_avx, has_xsave, has_aux;
-
-
-static u32 rdtscp_aux(void)
-{
-	u32 aux;
-	__asm__ volatile("rdtscp" : "=c"(aux) : : "rax", "rdx", "memory");
-	return aux;
-}
-
-#define EACH_YMM(op) op(0) op(1) op(2) op(3) op(4) op(5) op(6) op(7) op(8) op(9) op(10) op(11) op(12) op(13) op(14) op(15)
-#define LOAD(n) "vmovdqa " #n "*32(%0), %%ymm" #n "\n"
-#define STORE(n) "vmovdqa %%ymm" #n ", " #n "*32(%0)\n"
-
-/* --- reading and writing all of them ------------------------------------------------------------------------------ */
-
-static void read_state(struct state *s)
-{
-	fxsave(&s->fx);
-	if (has_xsave)
-		s->xcr0 = xgetbv0();
-	if (has_avx) {
-		xsetbv0(XCR0_X87 | XCR0_SSE | XCR0_AVX);
-		__asm__ volatile(EACH_YMM(STORE) : : "r"(s->ymm) : "memory");
-		xsetbv0(s->xcr0);
-	}
-	for (unsigned i = 0; i < MSRS; i++)
-		s->msr[i] = msrs[i].msr == MSR_TSC_AUX && !has_aux ? 0 : rdmsr(msrs[i].msr);
-	s->aux = has_aux ? rdtscp_aux() : 0;
-	s->dr[0] = read_dr0();
-	s->dr[1] = read_dr1();
-	s->dr[2] = read_dr2();
-	s->dr[3] = read_dr3();
-	s->dr[6] = read_dr6();
-	s->dr[7] = read_dr7();
-	s->cr0 = read_cr0();
-	s->cr2 = read_cr2();
-	s->cr4 = read_cr4();
-	s->cr8 = read_cr8();
-}
-
-static void fill_keys(struct state *s, unsigned who)
-{
-	static const u64 dr7[2] = { 0x000d0400, 0x00f00700 }; /* none enabled: over VMRUN, QEMU's TCG crashes with one that is */
-
-	s->fx.control = who ? 0x27f : 0x77f;
-	s->fx.tag = 0xff;
-	s->fx.mxcsr = who ? 0x9f80 : 0x5f80;
-	for (unsigned i = 0; i < 8; i++) {
-		for (unsigned b = 0; b < 8; b++)
-			s->fx.st[i][b] = (u8)(0x80 | (who * 64 + i * 8 + b));
-		s->fx.st[i][8] = (u8)(0x10 + who * 32 + i);
-		s->fx.st[i][9] = 0x40;
-	}
-	for (unsigned i = 0; i < sizeof s->ymm; i++)
-		s->ymm[i / 32][i % 32] = (u8)((i * 7 + 1) ^ (who ? 0xff : 0));
-	for (unsigned i = 0; i < XMM; i++)
-		copy(s->fx.xmm[i], s->ymm[i], 16);
-	s->xcr0 = has_avx && !who ? XCR0_X87 | XCR0_SSE | XCR0_AVX : XCR0_X87 | XCR0_SSE;
-	for (unsigned i = 0; i < MSRS; i++)
-		s->msr[i] = msrs[i].key[who];
-	s->msr[MSRS - 1] = rdmsr(MSR_EFER) | (who ? EFER_SCE : 0);
-	s->aux = msrs[MSRS - 2].key[who];
-	for (unsigned i = 0; i < 4; i++)
-		s->dr[i] = NOWHERE + who * 0x10000 + i * 0x100;
-	s->dr[6] = 0xffff0ff0u | 1u << (who + 1);
-	s->dr[7] = dr7[who];
-	s->cr0 = read_cr0() | (who ? 0 : CR0_AM);
-	s->cr2 = 0x1234500000ull + who * 0x100000;
-	s->cr4 = read_cr4() | (who ? CR4_PCE : 0);
-	s->cr8 = 2 + who * 3;
-	for (unsigned i = 0; i < GPRS; i++)
-		s->gpr[i] = 0x0101010101010101ull * (i + 1 + who * 16);
-}
-
-static void load_keys(const struct state *s)
-{
-	write_cr0(s->cr0);
-	write_cr2(s->cr2);
-	write_cr4(s->cr4);
-	write_cr8(s->cr8);
-	for (unsigned i = 0; i < MSRS; i++)
-		if (msrs[i].msr != MSR_TSC_AUX || has_aux)
-			wrmsr(msrs[i].msr, s->msr[i]);
-	write_dr0(s->dr[0]);
-	write_dr1(s->dr[1]);
-	write_dr2(s->dr[2]);
-	write_dr3(s->dr[3]);
-	write_dr6(s->dr[6]);
-	write_dr7(s->dr[7]);
-	if (has_avx) {
-		xsetbv0(XCR0_X87 | XCR0_SSE | XCR0_AVX);
-		__asm__ volatile(EACH_YMM(LOAD) : : "r"(s->ymm) : "memory");
-	}
-	if (has_xsave)
-		xsetbv0(s->xcr0);
-	__asm__ volatile("fxrstor64 (%0)" : : "r"(&s->fx) : "memory");
-}
-
-/* --- comparing ------------------------------------------------------------------------------------------------------ */
-
-static void note(unsigned who, const char *name, bool right)
-{
-	if (right)
-		return;
-	if (!wrong[who]++)
-		first_wrong[who] = name;
-}
 
 static void compare(unsigned who)
 {
-	const struct state *w = &wanted[who], *g = &got[who];
-
-	read_state(&got[who]);
-	note(who, "x87", w->fx.control == g->fx.control && w->fx.tag == g->fx.tag && same(w->fx.st, g->fx.st, sizeof w->fx.st));
-	note(who, "MXCSR", w->fx.mxcsr == g->fx.mxcsr);
-	note(who, "XMM", same(w->fx.xmm, g->fx.xmm, sizeof w->fx.xmm));
-	if (has_xsave)
-		note(who, "XCR0", w->xcr0 == g->xcr0);
-	if (has_avx)
-		note(who, "YMM", same(w->ymm, g->ymm, sizeof w->ymm));
-	for (unsigned i = 0; i < MSRS; i++)
-		if (msrs[i].msr != MSR_TSC_AUX || has_aux)
-			note(who, msrs[i].name, w->msr[i] == g->msr[i]);
-	if (has_aux)
-		note(who, "TSC_AUX by RDTSCP", w->aux == g->aux);
-	note(who, "DR0-3", same(w->dr, g->dr, 4 * sizeof w->dr[0]));
-	note(who, "DR6", w->dr[6] == g->dr[6]);
-	note(who, "DR7", w->dr[7] == g->dr[7]);
-	note(who, "CR0", w->cr0 == g->cr0);
-	note(who, "CR2", w->cr2 == g->cr2);
-	note(who, "CR4", w->cr4 == g->cr4);
-	note(who, "CR8", w->cr8 == g->cr8);
-	note(who, "general registers", same(w->gpr, g->gpr, sizeof w->gpr));
+	registers_read(&got[who]);
+	wrong[who] += registers_compare(&wanted[who], &got[who], &first_wrong[who]);
 }
 
 /* --- taking turns --------------------------------------------------------------------------------------------------- */
@@ -190,35 +30,6 @@ static void on_wake(struct regs *r)
 	lapic_eoi();
 }
 
-/* One halt, or some time spinning, with keys in all general registers but RSP and RAX. */
-#define WITH_KEYS(text)                                                                                           \
-	u64 *from = wanted[who].gpr, *to = got[who].gpr;                                                          \
-	__asm__ volatile("pushq %%rbp\npushq %1\nmovq %0, %%rax\n"                                               \
-	                 "movq (%%rax), %%rbx\nmovq 8(%%rax), %%rcx\nmovq 16(%%rax), %%rdx\n"                    \
-	                 "movq 24(%%rax), %%rsi\nmovq 32(%%rax), %%rdi\nmovq 40(%%rax), %%rbp\n"                 \
-	                 "movq 48(%%rax), %%r8\nmovq 56(%%rax), %%r9\nmovq 64(%%rax), %%r10\n"                   \
-	                 "movq 72(%%rax), %%r11\nmovq 80(%%rax), %%r12\nmovq 88(%%rax), %%r13\n"                 \
-	                 "movq 96(%%rax), %%r14\nmovq 104(%%rax), %%r15\n" text "\npopq %%rax\n"                 \
-	                 "movq %%rbx, (%%rax)\nmovq %%rcx, 8(%%rax)\nmovq %%rdx, 16(%%rax)\n"                    \
-	                 "movq %%rsi, 24(%%rax)\nmovq %%rdi, 32(%%rax)\nmovq %%rbp, 40(%%rax)\n"                 \
-	                 "movq %%r8, 48(%%rax)\nmovq %%r9, 56(%%rax)\nmovq %%r10, 64(%%rax)\n"                   \
-	                 "movq %%r11, 72(%%rax)\nmovq %%r12, 80(%%rax)\nmovq %%r13, 88(%%rax)\n"                 \
-	                 "movq %%r14, 96(%%rax)\nmovq %%r15, 104(%%rax)\npopq %%rbp"                             \
-	                 : "+S"(from), "+D"(to)                                                                   \
-	                 : : "rax", "rbx", "rcx", "rdx", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15",    \
-	                   "memory", "cc")
-
-static void halt(unsigned who)
-{
-	WITH_KEYS("sti\nhlt\ncli");
-}
-
-/* Long enough that slices end in it. */
-static void spin(unsigned who)
-{
-	WITH_KEYS("movl $20000, %%eax\n881: pause\ndecl %%eax\njnz 881b");
-}
-
 static void wait_turn(unsigned who, unsigned way, u64 until)
 {
 	while (turn % 2 != who && !over && rdtsc() < until) {
@@ -227,7 +38,7 @@ static void wait_turn(unsigned who, unsigned way, u64 until)
 			relax();
 			break;
 		case 1:
-			spin(who);
+			registers_spin(&wanted[who], &got[who]);
 			break;
 		case 2:
 			cpuid(1, 0);
@@ -236,10 +47,10 @@ static void wait_turn(unsigned who, unsigned way, u64 until)
 			break;
 		case 3:
 			lapic_read(APIC_TIMER_NOW);
-			halt(who);
+			registers_halt(&wanted[who], &got[who]);
 			break;
 		default:
-			halt(who);
+			registers_halt(&wanted[who], &got[who]);
 			break;
 		}
 	}
@@ -250,7 +61,7 @@ static void play(unsigned who)
 	u64 until = rdtsc() + tsc_per_ms() * PATIENCE_MS;
 
 	copy(got[who].gpr, wanted[who].gpr, sizeof got[who].gpr);
-	load_keys(&wanted[who]);
+	registers_load(&wanted[who]);
 	for (unsigned i = 0; i < ROUNDS && !over; i++) {
 		wait_turn(who, (i / 2 + who) % WAYS, until);
 		if (turn % 2 != who)
@@ -266,11 +77,6 @@ static void play(unsigned who)
 
 /* --- the second processor --------------------------------------------------------------------------------------------- */
 
-static void enable_all(void)
-{
-	write_cr4(read_cr4() | CR4_OSFXSR | CR4_OSXMMEXCPT | (has_xsave ? CR4_OSXSAVE : 0));
-}
-
 /* Halts are ended by ticks too: TCG as the machine below forgets the shadow between STI and HLT, and so may miss the IPI. */
 static void start_ticks(void)
 {
@@ -281,46 +87,15 @@ static void start_ticks(void)
 
 static void second_main(void)
 {
-	enable_all();
-	read_state(&initial);
+	registers_enable();
+	registers_read(&initial);
 	traps_load();
 	lapic_enable();
 	start_ticks();
-	fill_keys(&wanted[1], 1);
+	registers_fill(&wanted[1], 1);
 	__atomic_fetch_add(&started, 1, __ATOMIC_SEQ_CST);
 	play(1);
 	__atomic_fetch_add(&ready, 1, __ATOMIC_SEQ_CST);
-}
-
-static bool all_zero(const void *p, size_t n)
-{
-	const u8 *b = p;
-
-	while (n && !*b)
-		b++, n--;
-	return !n;
-}
-
-static void check_initial(void)
-{
-	static const u64 none[4];
-
-	check("started with x87 as after reset", initial.fx.control == CONTROL_FNINIT || initial.fx.control == CONTROL_RESET);
-	check("  its registers empty", all_zero(initial.fx.st, sizeof initial.fx.st));
-	check_equal("MXCSR as after reset", initial.fx.mxcsr, MXCSR_RESET);
-	check("XMM zero", all_zero(initial.fx.xmm, sizeof initial.fx.xmm));
-	if (has_xsave)
-		check_equal("XCR0 as after reset", initial.xcr0, XCR0_X87);
-	if (has_avx)
-		check("YMM zero", all_zero(initial.ymm, sizeof initial.ymm));
-	check("DR0-3 zero", same(initial.dr, none, sizeof none));
-	check_equal("DR7 as after reset", initial.dr[7], 0x400);
-	check_equal("CR2 zero", initial.cr2, 0);
-	check_equal("CR8 zero", initial.cr8, 0);
-	check_equal("TSC_AUX zero", initial.aux, 0);
-	for (unsigned i = 0; i < MSRS; i++)
-		if (!msrs[i].loose)
-			check_equal(msrs[i].name, initial.msr[i], msrs[i].initial);
 }
 
 static bool find_other(const struct platform *p)
@@ -339,18 +114,15 @@ GUEST(registers)
 	lapic_enable();
 	if (!check("there are two processors", find_other(platform())))
 		return;
-	has_xsave = HAS_XSAVE;
-	has_avx = has_xsave && HAS_AVX;
-	has_aux = HAS_RDTSCP;
 	handlers[WAKE] = handlers[TICK] = on_wake;
 	start_ticks();
 	tsc_per_ms();
-	enable_all();
-	fill_keys(&wanted[0], 0);
-	load_keys(&wanted[0]); /* so that there is something to leak */
+	registers_enable();
+	registers_fill(&wanted[0], 0);
+	registers_load(&wanted[0]); /* so that there is something to leak */
 	if (!check("the other one starts", ap_start(ids[1], second_main, &started)))
 		return;
-	check_initial();
+	registers_check_initial(&initial);
 	play(0);
 	wait_change(&ready, 0, PATIENCE_MS);
 	over = 1;

@@ -29,21 +29,25 @@ def ram(bytes_of_ram):
     return [(0, LOW_END), (HIGH_START, HIGH_START + bytes_of_ram - LOW_END)]
 
 
-def search(qmp, bytes_of_ram, words, scratch):
-    """{word: (how often its key stands in the host's RAM, first address or None)}"""
+def search_bytes(qmp, bytes_of_ram, needles, scratch):
+    """{name: (how often its bytes stand in the host's RAM, first address or None)} of {name: bytes}"""
     name = os.path.join(scratch, "memory")
-    needles = {word: key_of(word).to_bytes(8, "little") for word in words}
-    found = {word: (0, None) for word in words}
+    found = {what: (0, None) for what in needles}
     for start, end in ram(bytes_of_ram):
         for at in range(start, end, PIECE):
             qmp.execute("pmemsave", val=at, size=min(PIECE, end - at), filename=name)
             with open(name, "rb") as f:
                 data = f.read()
-            for word, needle in needles.items():
-                count, first = found[word]
+            for what, needle in needles.items():
+                count, first = found[what]
                 here = data.count(needle)
                 if here and first is None:
                     first = at + data.find(needle)
-                found[word] = (count + here, first)
+                found[what] = (count + here, first)
     os.unlink(name)
     return found
+
+
+def search(qmp, bytes_of_ram, words, scratch):
+    """{word: (how often its key stands in the host's RAM, first address or None)}"""
+    return search_bytes(qmp, bytes_of_ram, {word: key_of(word).to_bytes(8, "little") for word in words}, scratch)

@@ -92,3 +92,14 @@ void boot_read(void)
 	else if (info && *info == PVH_MAGIC)
 		read_pvh((const void *)info);
 }
+
+void take_way(const struct way *ways, unsigned n)
+{
+	unsigned way = 0;
+
+	for (unsigned i = 0; boot.cmdline && i < n; i++)
+		if (ends_with(boot.cmdline, ways[i].name))
+			way = i;
+	say("# %s: %s\n", guest_name, ways[way].name);
+	ways[way].fn();
+}

@@ -389,6 +389,12 @@ struct boot {
 };
 extern struct boot boot;
 void boot_read(void);
+/* One of several things that a guest can do, by its name at the end of the command line; the first, if none is named. */
+struct way {
+	const char *name;
+	void (*fn)(void);
+};
+void take_way(const struct way *ways, unsigned n);
 extern char image_start[], image_end[];
 
 /* --- ACPI ---------------------------------------------------------------------------------------------- */
