@@ -1,8 +1,8 @@
 /*
  * hold: fills its memory with the pattern of a key and keeps it. The key's word is the last one on the command line.
  *
- * Says `hold WORD: N MiB written, M foreign` when it has; foreign is what was not zero before; before that the same of its disk, if it has one,
- * in KiB. The key is then in registers too, of the kinds that are kept outside of its memory. Each typed byte makes it compare all and say
+ * Says `hold WORD: N MiB written, M foreign` when it has; foreign is what was not zero before; then the same of its disk, if it has
+ * one, in KiB. The key is in registers too, of the kinds that are kept outside of its memory. Each typed byte makes it compare all and say
  * `hold WORD: N MiB verified, M wrong`; `k` prints the key instead, so that it is in whatever keeps what was printed; `q` ends it.
  */
 #include "lib/virtio.h"
@@ -133,12 +133,12 @@ GUEST(hold)
 
 	read_name();
 	key = ~key_complement(name);
-	found = fill_disk(&size);
-	if (size || found)
-		say("hold %s: %u KiB of disk written, %lu foreign\n", name, (unsigned)(size >> 10), found);
 	fill_registers();
 	found = each_word(count_foreign, &size);
 	say("hold %s: %u MiB written, %lu foreign\n", name, (unsigned)(size >> 20), found);
+	found = fill_disk(&size);
+	if (size || found)
+		say("hold %s: %u KiB of disk written, %lu foreign\n", name, (unsigned)(size >> 10), found);
 	while ((byte = wait_typed()) != 'q') {
 		if (byte == 'k') {
 			print_key();
