@@ -160,20 +160,20 @@ class Attack:
     def __init__(self, rig):
         self.rig, self.operator, self.line = rig, rig.operator, rig.line
 
-    def tell(self, name, words):
-        mark = self.operator.console(name)
+    def tell(self, name, words, mark=None):
+        mark = self.operator.console(name) if mark is None else mark
         self.line.wait("^ready\n", mark, SECONDS, f"{name} is ready")
         self.line.send(words + "\r")
 
-    def endings(self, names):
-        """{name: how it ended}, when all have."""
+    def all_are(self, names, state):
+        """{name: its state}, when all begin so."""
         limit = time.monotonic() + END_SECONDS
         while True:
             states = {name: row[8] for name, row in self.operator.states().items() if name in names}
-            if all(state.startswith("off (") for state in states.values()):
-                return {name: state[len("off ("):-1] for name, state in states.items()}
+            if all(now.startswith(state) for now in states.values()):
+                return states
             if time.monotonic() > limit:
-                raise Wrong(f"not over after {END_SECONDS} s: {states}")
+                raise Wrong(f"not {state} after {END_SECONDS} s: {states}")
             time.sleep(0.1)
 
     def several(self, attacks):
@@ -181,14 +181,20 @@ class Attack:
         names = BAD[:len(attacks)]
         for name in names:
             self.operator.command(f"start {name}")
+        self.all_are(names, "running")
+        mark = self.operator.console(names[0])
         for name, (words, _) in zip(names, attacks):
-            self.operator.wait_state(name, "running", SECONDS)
-            self.tell(name, words)
+            if name != names[0]:
+                mark, front = self.operator.next_console()
+                if front != name:
+                    raise Wrong(f"Ctrl-] leads to {front} instead of {name}")
+            self.tell(name, words, mark)
         for name in names:
             self.operator.command(f"power-off {name}")
-        endings = self.endings(names)
+        states = self.all_are(names, "off (")
         for name, (words, wanted) in zip(names, attacks):
-            right(f"{words}: {endings[name]}", re.match(wanted, endings[name]) is not None)
+            ending = states[name][len("off ("):-1]
+            right(f"{words}: {ending}", re.match(wanted, ending) is not None)
 
     def ask(self, name, words):
         """What a neighbour answers to a typed byte."""

@@ -4,8 +4,8 @@
  */
 #include "lib/guest.h"
 
-enum { IPI = V_FREE, SETTLE_US = 200, CLOCK_BYTES = 32, NOTHING = 0xd00, ENABLE = 1 };
-enum { MSR_WALL_OLD = 0x11, MSR_TIME_OLD = 0x12, MSR_WALL = 0x4b564d00, MSR_TIME = 0x4b564d01, MSR_STEAL = 0x4b564d03, MSR_EOI = 0x4b564d04 };
+enum { IPI = V_FREE, SETTLE_US = 200, CLOCK_BYTES = 32, NOTHING = 0xd00, ENABLE = 1, KEY = 0xa5 };
+enum { MSR_WALL_OLD = 0x11, MSR_TIME_OLD = 0x12, MSR_WALL = 0x4b564d00, MSR_TIME = 0x4b564d01, MSR_ASYNC, MSR_STEAL = 0x4b564d03, MSR_EOI = 0x4b564d04 };
 #define IOAPIC_ADDRESS 0xfec00000ull
 #define FAR 0x200000000ull /* of this guest's addresses, for what lies anywhere */
 #define RIGHTS (PTE_P | PTE_W)
@@ -67,6 +67,26 @@ static void half_a_page(void)
 	check("  and nothing of it written", same(last, key, 16));
 	check("one that is all in RAM is taken", wrmsr_safe(MSR_TIME, (ram_end - CLOCK_BYTES) | ENABLE) && !same(last, key, 16));
 	wrmsr(MSR_TIME, 0);
+}
+
+/* Wherever the place lies within a line: what is written is what the structure has, not a byte beside it. */
+static void crooked(void)
+{
+	static u8 room[4 * CLOCK_BYTES];
+	u32 beside = 0, written = 0;
+
+	for (unsigned offset = 2; offset < CLOCK_BYTES; offset += 2) {
+		u8 *at = room + CLOCK_BYTES + offset;
+		fill(room, KEY, sizeof room);
+		wrmsr_safe(MSR_TIME, (word)at | ENABLE);
+		written += *at != KEY;
+		for (u8 *p = room; p < room + sizeof room; p++)
+			beside += (p < at || p >= at + CLOCK_BYTES) && *p != KEY;
+	}
+	check_equal("a crooked clock is written", written, CLOCK_BYTES / 2 - 1);
+	check_equal("  and nothing beside it", beside, 0);
+	wrmsr(MSR_TIME, 0);
+	check("asynchronous faults are not offered, in RAM neither", !wrmsr_safe(MSR_ASYNC, (word)room | ENABLE));
 }
 
 static void own_ipi(void)
@@ -178,7 +198,9 @@ GUEST(writers)
 	pages("a wall clock is refused", MSR_WALL, 0, 4);
 	pages("by its old number too", MSR_WALL_OLD, 0, 4);
 	pages("a page for stolen time is refused", MSR_STEAL, ENABLE, 64);
+	pages("a page for asynchronous faults is refused", MSR_ASYNC, ENABLE, 64);
 	half_a_page();
+	crooked();
 	eoi_flags();
 	emulated();
 	over_the_end();

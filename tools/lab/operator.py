@@ -32,14 +32,19 @@ class Operator:
 
     # ---- switching ----
 
+    def next_console(self):
+        """To whoever is next; answers the mark from which on its words come, and who it is."""
+        mark = self.line.mark()
+        self.line.send(SWITCH)
+        self.front = self.line.wait(r"^--- ([^\s:,]+)[^\n]*Ctrl-\][^\n]*---\n", mark, SWITCH_SECONDS, "a console after Ctrl-]")[1]
+        return mark, self.front
+
     def home(self):
         """To the operator's own console."""
         for _ in range(CONSOLES_MOST):
             if self.front is None:
                 return
-            mark = self.line.mark()
-            self.line.send(SWITCH)
-            self.front = self.line.wait(r"^--- ([^\s:,]+)[^\n]*Ctrl-\][^\n]*---\n", mark, SWITCH_SECONDS, "a console after Ctrl-]")[1]
+            mark, _ = self.next_console()
             if self.front == "operator":
                 self.line.wait(f"^{PROMPT}", mark, SWITCH_SECONDS, "the operator's prompt")
                 self.front = None
