@@ -137,7 +137,7 @@ $(B)/monitor.elf: $(MONITOR_O) $(MONITOR_LD)
 # ---- the same text on the host: unit and property tests under sanitizers, by both compilers ----
 
 # hv's and x86's pure parts: no assembly, no hardware. What only the real monitor has: its system calls, its memcpy.
-PURE_C    := $(wildcard hv/lapic.c hv/cpuid.c hv/cpuid_build.c hv/paravirt.c hv/monitor_calls.c x86/decode.c x86/boot/acpi.c x86/boot/memory_map.c x86/boot/multiboot.c \
+PURE_C    := $(wildcard hv/lapic.c hv/cpuid.c hv/cpuid_build.c hv/paravirt.c hv/monitor_calls.c x86/decode.c x86/svm/assist.c x86/svm/run.c x86/svm/state.c x86/boot/acpi.c x86/boot/memory_map.c x86/boot/multiboot.c \
                x86/boot/options.c x86/boot/words.c x86/boot/machines.c x86/cpu/format.c \
                hv/operator/*.c)
 HOST_NOT  := monitor/lib/call.c monitor/lib/string.c
@@ -322,6 +322,14 @@ mutations: $(ZYDIS)/.fetched
 	@tools/setup test
 	@tools/mutations
 
+# ---- every own guest on every processor model ----
+
+.PHONY: matrix
+matrix:
+	@tools/setup test
+	@$(MAKE) --no-print-directory -s made= all guests guest-debian >$(B)/matrix-build.log || { tail -n 40 $(B)/matrix-build.log; false; }
+	@tools/matrix
+
 # ---- machines beside each other, for long ----
 
 SECONDS ?= 600
@@ -364,6 +372,7 @@ help:
 	@echo "make iso         build/ringmur.iso: a disc that boots Ringmur and its Debian by GRUB"
 	@echo "make lint        everything that can be said of the sources without running them"
 	@echo "make mutations   shows that the tests can fail"
+	@echo "make matrix      every own guest and a Debian on four processors of two emulators"
 	@echo "make smoke       three Linux machines, shown to be apart; make soak [SECONDS=600]: machines come and go beside hostile ones"
 	@echo "make bench       instructions and exits beside the bare machine and KVM; build/bench.json"
 	@echo "make clean       removes what was built; make distclean also what was fetched"

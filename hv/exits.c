@@ -62,10 +62,10 @@ static enum action exit_cpuid(struct vcpu *v)
 
 static enum action exit_hlt(struct vcpu *v)
 {
-	struct insn i = { .length = 0 };
-	if (!v->g->next_rip && instruction_named(v, INSN_HLT, &i) != OK)
+	u64 next;
+	if (instruction_end(v, 0, INSN_HLT, &next) != OK)
 		return ACTION_RESUME;
-	advance(v, v->g->next_rip ? v->g->next_rip : v->g->rip + i.length);
+	advance(v, next);
 	if (!v->g->event.valid)
 		__atomic_fetch_or(&v->blocked, BLOCK_HALT, __ATOMIC_SEQ_CST);
 	return ACTION_RESUME; /* the loop looks whether it may run, and sleeps if not */
@@ -257,7 +257,7 @@ static enum action exit_cr(struct vcpu *v)
 {
 	struct guest_cpu *g = v->g;
 	struct insn i;
-	status r = instruction_decode(v, &i);
+	status r = backend->mov_cr(g, &i) ? OK : instruction_decode(v, &i);
 	if (r != OK || (i.id != INSN_MOV_TO_CR && i.id != INSN_MOV_FROM_CR))
 		return ACTION_RESUME;
 	bool good = true;
@@ -280,9 +280,9 @@ static enum action exit_cr(struct vcpu *v)
 static enum action exit_xsetbv(struct vcpu *v)
 {
 	struct guest_cpu *g = v->g;
-	struct insn i;
 	struct guest_mode m;
-	if (instruction_named(v, INSN_XSETBV, &i) != OK)
+	u64 next;
+	if (instruction_end(v, 0, INSN_XSETBV, &next) != OK)
 		return ACTION_RESUME;
 	u64 value = (u32)g->gpr[MON_RAX] | g->gpr[MON_RDX] << 32;
 	backend->mode(g, &m);
@@ -293,7 +293,7 @@ static enum action exit_xsetbv(struct vcpu *v)
 		inject_gp(v);
 	} else {
 		g->xcr0 = value;
-		advance(v, g->rip + i.length);
+		advance(v, next);
 	}
 	return ACTION_RESUME;
 }
@@ -324,10 +324,10 @@ static enum action exit_privileged(struct vcpu *v)
 
 static enum action exit_hypercall(struct vcpu *v)
 {
-	struct insn i;
-	if (instruction_named(v, INSN_VMMCALL, &i) != OK)
+	u64 next;
+	if (instruction_end(v, 0, INSN_VMMCALL, &next) != OK)
 		return ACTION_RESUME;
-	advance(v, v->g->rip + i.length);
+	advance(v, next);
 	return paravirt_call(v);
 }
 

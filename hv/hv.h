@@ -254,12 +254,15 @@ void advance(struct vcpu *v, u64 next_rip);
 /* Bytes at RIP, as the processor fetches them. OK, *got bytes (up to a page's end, 15 at most, at least 1); FAULT: injected;
  * others: run the exit again. */
 must_use status fetch(struct vcpu *v, const struct guest_mode *m, u8 bytes[16], u32 *got);
-/* Where the instruction ends that the exit names (`plain`: its two bytes without prefixes). */
-must_use status instruction_end(struct vcpu *v, u32 plain, u32 id, u64 *next_rip);
+/* Where the instruction ends that the exit names (`plain`: its two bytes without prefixes, or 0). AGAIN: another stands there. */
+must_use status instruction_find_end(struct vcpu *v, u32 plain, u32 id, u64 *next_rip);
+static inline must_use status instruction_end(struct vcpu *v, u32 plain, u32 id, u64 *next_rip)
+{
+	*next_rip = v->g->next_rip;
+	return *next_rip ? OK : instruction_find_end(v, plain, id, next_rip);
+}
 /* The instruction at RIP. NOT_THERE: none that ring 0 decodes; FAULT: injected. */
 must_use status instruction_decode(struct vcpu *v, struct insn *i);
-/* It must be `id`, else AGAIN. */
-must_use status instruction_named(struct vcpu *v, u32 id, struct insn *i);
 /* By guest-virtual address with the vCPU's own rights; both pages are checked before either is touched. FAULT: error and address in
  * `fault`; DEVICE: *device is the place. */
 struct gva_fault { u8 vector; u32 error; u64 address; };

@@ -7,6 +7,7 @@
 #include "core/bits.h"
 #include "core/gwalk_fast.h"
 #include "hv/hv.h"
+#include "x86/asm/insn.h"
 #include "x86/cpu/regs.h"
 #include "x86/decode.h"
 
@@ -35,6 +36,7 @@ void inject_ud(struct vcpu *v)
 static void inject_pf(struct vcpu *v, u64 address, u32 error)
 {
 	backend->write_cr(v->g, 2, address);
+	write_cr2(address); /* as at the start of a turn */
 	inject(v, VECTOR_PF, true, error);
 }
 
@@ -142,6 +144,9 @@ static status translate_fetch(struct vcpu *v, const struct guest_mode *m, u64 at
 
 status fetch(struct vcpu *v, const struct guest_mode *m, u8 bytes[16], u32 *got)
 {
+	*got = INSN_MAX_BYTES;
+	if (backend->fetched(v->g, bytes))
+		return OK;
 	u64 at = linear_rip(m, v->g->rip);
 	u32 here = (u32)min_u64(INSN_MAX_BYTES, PAGE_SIZE - (at & PAGE_MASK));
 	gpa_t place;
@@ -206,7 +211,8 @@ static RARE status mismatch(struct vcpu *v)
 	return AGAIN;
 }
 
-status instruction_named(struct vcpu *v, u32 id, struct insn *i)
+/* It must be `id`. */
+static status instruction_named(struct vcpu *v, u32 id, struct insn *i)
 {
 	status r = instruction_decode(v, i);
 	return r == NOT_THERE || (r == OK && i->id != id) ? mismatch(v) : r;
@@ -215,19 +221,15 @@ status instruction_named(struct vcpu *v, u32 id, struct insn *i)
 #define PLAIN_LENGTH 2u
 #define PLAIN_MASK 0xffffu
 
-status instruction_end(struct vcpu *v, u32 plain, u32 id, u64 *next_rip)
+status instruction_find_end(struct vcpu *v, u32 plain, u32 id, u64 *next_rip)
 {
 	struct guest_mode m;
 	struct insn i;
 	gpa_t place;
 	u64 first;
-	if (v->g->next_rip) {
-		*next_rip = v->g->next_rip;
-		return OK;
-	}
 	backend->mode(v->g, &m);
 	u64 at = linear_rip(&m, v->g->rip);
-	if ((at & PAGE_MASK) <= PAGE_SIZE - sizeof first) {
+	if (plain && (at & PAGE_MASK) <= PAGE_SIZE - sizeof first) {
 		status r = translate_fetch(v, &m, at, &place);
 		if (r == OK)
 			r = window_load(NULL, place, sizeof first, &first);

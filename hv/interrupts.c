@@ -137,6 +137,10 @@ static void step_iret(struct vcpu *v)
 bool interrupts_stepped(struct vcpu *v)
 {
 	u64 dr6 = backend->read_dr(v->g, 6);
+	if (!(dr6 & (DR6_BS | DR6_BREAKPOINTS)) && (v->iret_step || v->g->rflags & RFLAGS_TF)) {
+		dr6 |= DR6_BS; /* Bochs does not say why the exception came (docs/svm.md) */
+		backend->write_dr(v->g, 6, dr6);
+	}
 	if (!v->iret_step || !(dr6 & DR6_BS))
 		return false;
 	v->iret_step = false;

@@ -7,6 +7,7 @@
  */
 #include "core/bits.h"
 #include "hv/hv.h"
+#include "x86/asm/insn.h"
 #include "x86/cpu/regs.h"
 
 #define FREQUENT __builtin_expect
@@ -91,6 +92,7 @@ enum turn vcpu_turn(struct cpu *c, struct entity *e)
 {
 	struct vcpu *v = vcpu_of(e);
 	struct vm *vm = e->vm;
+	write_cr2(backend->read_cr(v->g, 2)); /* Bochs' VMRUN leaves it as another machine or the monitor had it (docs/svm.md) */
 	if (FREQUENT(v->steal.msr != 0, 0) && !paravirt_resume(v))
 		return vm->go ? TURN_YIELD : TURN_SLEEP;
 	for (;;) {

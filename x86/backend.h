@@ -9,6 +9,7 @@
 #include "abi/monitor.h"
 #include "core/gwalk.h"
 #include "core/tag.h"
+#include "x86/decode.h"
 
 struct cpu;
 
@@ -107,6 +108,9 @@ struct backend {
 	/* Whether an external interrupt could be delivered right now: IF, no shadow, nothing else on its way. */
 	bool (*open)(const struct guest_cpu *g);
 	void (*mode)(const struct guest_cpu *g, struct guest_mode *m);
+	/* What the processor tells of the exit's instruction; false: nothing, it must be fetched. */
+	bool (*fetched)(const struct guest_cpu *g, u8 bytes[INSN_MAX_BYTES]);
+	bool (*mov_cr)(const struct guest_cpu *g, struct insn *i);
 	void (*get)(const struct guest_cpu *g, struct mon_vcpu *v);
 	/* DENIED: a state that the processor could not have; nothing changed. */
 	must_use status (*set)(struct guest_cpu *g, const struct mon_vcpu *v);

@@ -221,7 +221,7 @@ GUEST(debugregs)
 	data();
 	execute();
 	resume();
-	detect();
 	io();
 	stepping();
+	detect(); /* last: where GD stays set this ends the guest */
 }

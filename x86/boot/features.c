@@ -9,6 +9,7 @@
 #include "x86/asm/access.h"
 #include "x86/asm/insn.h"
 #include "x86/boot/options.h"
+#include "x86/cpu/log.h"
 #include "x86/cpu/regs.h"
 #include "x86/cpu/string.h"
 
@@ -137,6 +138,40 @@ void features_init(u64 hide)
 	if (!features.svm || svm_is_disabled())
 		no_svm();
 	features.xcr0_mask = xsave_mask();
+}
+
+/* ---- what was chosen, for whoever reads the log ---- */
+
+static const struct { u32 offset; const char *name, *without; } choices[] = {
+	{ AT(nrip), "next RIP", "no (instructions are decoded)" },
+	{ AT(decode_assist), "decode assists", "no (instructions are fetched)" },
+	{ AT(clean_bits), "clean bits", "no (all is read at each entry)" },
+	{ AT(flush_by_asid), "flush by ASID", "no (a fresh one is taken)" },
+	{ AT(pause_filter), "PAUSE filter", "no (none exits)" },
+};
+#define SENTENCE_BYTES 300u
+
+static void log_hidden(u64 hide)
+{
+	char names[SENTENCE_BYTES];
+	const char *name;
+	u32 used = 0, offset;
+	for (u32 i = 0; (name = option_feature(i, &offset)); i++)
+		if (hide & BIT(i))
+			used += (u32)format_text(names + used, sizeof(names) - used, " %s", name);
+	if (used)
+		log_line("processor: hidden:%s", names);
+}
+
+void features_log(u64 hide)
+{
+	char text[SENTENCE_BYTES];
+	u32 used = 0;
+	for (u32 i = 0; i < ARRAY_SIZE(choices); i++)
+		used += (u32)format_text(text + used, sizeof(text) - used, "%s %s %s", i ? "," : "", choices[i].name,
+					 *feature(choices[i].offset) ? "yes" : choices[i].without);
+	log_line("processor: %s, %u ASIDs;%s", features.vendor, features.asids, text);
+	log_hidden(hide);
 }
 
 void cpu_enable(void)

@@ -150,6 +150,7 @@ _Noreturn void boot_start(u32 magic, u64 information)
 		refuse_start("%s", error);
 	if (!features.nx)
 		refuse_start("this processor has no NX (no-execute pages), which Ringmur's own map needs");
+	features_log(options.hide);
 	interrupts_init();
 	time_init();
 	ringmur_main(&boot);

@@ -17,6 +17,8 @@ void boot_tsc_is_unsteady(void);
 
 /* features.c. Judges the boot processor; `hide` as in struct options. Once, before cpu_enable. */
 void features_init(u64 hide);
+/* Which of AMD-V's additions are used, what is done without the others, and what is hidden. */
+void features_log(u64 hide);
 /* Sets CR0, CR4, EFER and XCR0 of this processor to what the features ask for: the same on all. */
 void cpu_enable(void);
 

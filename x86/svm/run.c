@@ -75,9 +75,11 @@ static void set_event(struct vmcb *b, struct guest_cpu *g)
 	g->event.valid = false;
 }
 
+/* A new tag may mean another processor, whose cache of this VMCB is older than the clean bits know (APM vol. 2, 15.15.2). */
 static void set_tag(struct vmcb *b, const struct guest_cpu *g)
 {
-	vmcb_set_asid(b, g->tag.number);
+	b->asid = g->tag.number;
+	b->clean = 0;
 	b->tlb_control = g->flush == TAG_WRAP ? TLB_FLUSH_ALL : g->flush == TAG_FLUSH ? TLB_FLUSH_ASID : TLB_KEEP;
 }
 

@@ -20,6 +20,10 @@ enum exit_kind svm_run(struct cpu *c, struct guest_cpu *g);
 extern u32 svm_clean; /* clean bits after an exit: all, or none where the processor has none */
 bool svm_open(const struct guest_cpu *g);
 
+/* assist.c */
+bool svm_fetched(const struct guest_cpu *g, u8 bytes[INSN_MAX_BYTES]);
+bool svm_mov_cr(const struct guest_cpu *g, struct insn *i);
+
 /* state.c */
 void svm_init_state(struct guest_cpu *g, hpa_t nested_root);
 void svm_mode(const struct guest_cpu *g, struct guest_mode *m);

@@ -143,7 +143,6 @@ VMCB_SETTER(exceptions, u32, CLEAN_INTERCEPTS)
 VMCB_SETTER(intercepts1, u32, CLEAN_INTERCEPTS)
 VMCB_SETTER(intercepts2, u32, CLEAN_INTERCEPTS)
 VMCB_SETTER(tsc_offset, u64, CLEAN_INTERCEPTS)
-VMCB_SETTER(asid, u32, CLEAN_ASID)
 VMCB_SETTER(virtual_interrupt, u64, CLEAN_TPR)
 VMCB_SETTER(nested_cr3, u64, CLEAN_NESTED)
 VMCB_SETTER(g_pat, u64, CLEAN_NESTED)
@@ -177,5 +176,7 @@ enum vmexit_io { IOIO_IN = 1, IOIO_STRING = 4, IOIO_REP = 8, IOIO_SIZE_SHIFT = 4
 #define NPF_FETCH BIT(4)
 #define NPF_FINAL BIT(32)
 #define NPF_TABLE BIT(33)
+/* EXITINFO1 of an access to a control register, with decode assists, 15.8.1: the general register is in bits 3:0 */
+#define CR_IS_MOV BIT(63)
 
 #endif

@@ -30,7 +30,7 @@ void guest_main(void);
 
 /* --- saying and checking ---------------------------------------------------------------------------- */
 
-enum { PORT_EXIT = 0xf4, PORT_DEBUG = 0xe9, PORT_COM1 = 0x3f8 };
+enum { PORT_EXIT = 0xf4, PORT_DEBUG = 0xe9, PORT_COM1 = 0x3f8, PORT_BOCHS = 0x8900 };
 
 void say_init(void);
 /* %s %c %d %u %x %lu %lx %llx, with a width and zero padding for the hexadecimal ones. */
