@@ -102,6 +102,10 @@ def deeds(p):
     p.sound("sound after a reset")
     p.has("start", "start db", "is being made")
     p.operator.wait_state("db", "running", SECONDS)
+    mark = p.line.mark()
+    p.line.send("start big\rdestroy big\r")
+    p.sees("one that is hardly there can be destroyed", r"big: is being made\n(?s:.*)big: is being taken apart\n", mark)
+    p.operator.wait_state("big", r"off \(destroyed\)", SECONDS)
     p.has("what runs cannot be started", "start db", "it is not off")
     p.has("... nor forgotten", "forget db", "it is not off")
 
