@@ -58,7 +58,7 @@ MONITOR_S := $(call sources,monitor,.S) $(wildcard x86/asm/mon_*.S)
 MONITOR_LD := $(firstword $(wildcard monitor/*.ld monitor/*.lds monitor/*/*.ld monitor/*/*.lds))
 ACPI_ASL  := $(call sources,monitor,.asl)
 
-RING0_O   := $(RING0_C:%.c=$(B)/ring0/%.o) $(RING0_S:%.S=$(B)/ring0/%.S.o)
+RING0_O   := $(RING0_C:%.c=$(B)/ring0/%.o) $(RING0_S:%.S=$(B)/ring0/%.S.o) $(B)/ring0/font.o
 MONITOR_O := $(MONITOR_C:%.c=$(B)/monitor/%.o) $(MONITOR_S:%.S=$(B)/monitor/%.S.o) $(ZYDIS_C:%=$(B)/monitor/zydis/%.o)
 
 .PHONY: all
@@ -77,6 +77,18 @@ $(B)/ring0/%.S.o: %.S Makefile
 	$(Q)$(CC) $(RING0) -D__ASSEMBLY__ -DMONITOR_ELF='"$(B)/monitor.elf"' -c $< -o $@
 
 $(B)/ring0/x86/asm/monitor_blob.S.o: $(B)/monitor.elf
+
+# The screen's font comes from the distribution (tools/fetch-font).
+FONT := $(DEPS)/font/font.psf
+$(FONT): tools/fetch-font
+	tools/fetch-font $(@D)
+	@touch $@
+
+$(B)/ring0/font.o: $(FONT) tools/make-font
+	@mkdir -p $(@D)
+	$(call made,FONT)
+	$(Q)tools/make-font $(FONT) > $(@:.o=.S)
+	$(Q)$(CC) -c $(@:.o=.S) -o $@
 
 LINK0 = $(LD) -nostdlib -static -z noexecstack -z max-page-size=4096 --no-warn-rwx-segments --build-id=none -T $(RING0_LD)
 
@@ -138,7 +150,7 @@ $(B)/monitor.elf: $(MONITOR_O) $(MONITOR_LD)
 
 # hv's and x86's pure parts: no assembly, no hardware. What only the real monitor has: its system calls, its memcpy.
 PURE_C    := $(wildcard hv/lapic.c hv/cpuid.c hv/cpuid_build.c hv/paravirt.c hv/monitor_calls.c x86/decode.c x86/svm/assist.c x86/svm/run.c x86/svm/state.c x86/boot/acpi.c x86/boot/memory_map.c x86/boot/multiboot.c \
-               x86/boot/options.c x86/boot/words.c x86/boot/machines.c x86/cpu/format.c \
+               x86/boot/options.c x86/boot/words.c x86/boot/machines.c x86/boot/framebuffer.c x86/cpu/format.c x86/cpu/screen.c \
                hv/operator/*.c)
 HOST_NOT  := monitor/lib/call.c monitor/lib/string.c
 HOST_C    := $(CORE_C) $(PURE_C) $(call sources,sim,.c)

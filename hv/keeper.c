@@ -34,7 +34,7 @@ const char *vm_start(struct vm *vm)
 	if (vm->modules_held != USE_ALL)
 		return "its images were freed after its first start (reset=end): it cannot be started again";
 	if (quitting || !change_state(vm, VM_DEFINED, VM_STARTING))
-		return "it is not off";
+		return "it is not off; list tells what it does";
 	vm->wanted = true;
 	sched_wake(&vm->keeper);
 	return NULL;
@@ -44,7 +44,7 @@ const char *vm_start(struct vm *vm)
 const char *vm_destroy(struct vm *vm)
 {
 	if (vm->state == VM_DEFINED || vm->state == VM_FORGOTTEN)
-		return "it is off";
+		return "it is off already";
 	__atomic_store_n(&vm->wanted, false, __ATOMIC_SEQ_CST);
 	if (vm->state == VM_RUNNING)
 		vm_end(vm, "destroyed");
@@ -54,7 +54,7 @@ const char *vm_destroy(struct vm *vm)
 const char *vm_reset(struct vm *vm)
 {
 	if (vm->state != VM_RUNNING)
-		return "it is not running";
+		return "it is not running; list tells what it does";
 	if (vm->modules_held != USE_ALL)
 		return "its images were freed after its first start (reset=end): it cannot be started again";
 	vm_end_reset(vm, true, "reset by the operator");

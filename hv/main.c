@@ -93,6 +93,7 @@ static void boot_running(void)
 	define_machines();
 	mm.alloc.fail_after = (s64)options.fail_alloc - 1;
 	timer_probe = options.probe;
+	screen.later = screen.columns;
 	for (u32 i = 0; i < vm_count; i++)
 		if (machines[i].start == START_YES)
 			(void)!vm_start(&vms[i]);

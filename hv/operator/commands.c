@@ -180,7 +180,7 @@ void command_run(char *text)
 	if (c->takes >= A_VM && !vm)
 		return;
 	if (vm && c->takes >= RUNNING && vm->state != VM_RUNNING) {
-		say(&console, "%s: it does not run\n", vm->definition->name);
+		say(&console, "%s: it does not run; list tells what it does\n", vm->definition->name);
 	} else if (vm && c->act) {
 		const char *why = c->act(vm);
 		say(&console, "%s: %s\n", vm->definition->name, why ? why : c->done);

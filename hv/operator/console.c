@@ -260,6 +260,9 @@ static bool go_on(enum turn *turn)
 	return true;
 }
 
+/* The screen is drawn in the operator's turns: in the hypervisor's own share, whoever logged. */
+void hv_logged(void) { sched_wake(&operator_entity); }
+
 enum turn operator_turn(struct cpu *c, struct entity *e)
 {
 	enum turn turn;
@@ -268,6 +271,10 @@ enum turn operator_turn(struct cpu *c, struct entity *e)
 	for (;;) {
 		if (c->events && sched_events(c))
 			return TURN_YIELD;
+		if (log_show()) {
+			interrupts_take();
+			continue;
+		}
 		if (go_on(&turn))
 			return turn;
 		follow();

@@ -129,7 +129,7 @@ static const char *judge(struct vm *vm, char *word[])
 	const char *at = parted ? word[2] : joined ? word[1] + 4 : word[1];
 	u32 id = (u32)(number[0] - '0');
 	if (id >= vm->vcpus || number[1])
-		return "it has no such processor; info lists them";
+		return "it has no such processor; info lists those that it has";
 	if (!at || (!parted && word[2]) || !address(at, &asked.at))
 		return "an address is up to 16 hexadecimal digits, as ffffffff81000000; of guest-physical memory: gpa:1000 or gpa 1000";
 	asked.v = &vm->vcpu[id];
@@ -141,7 +141,7 @@ void inspect_walk(struct vm *vm, char *word[])
 {
 	const char *why = judge(vm, word);
 	if (why) {
-		say(&console, "%s: %s\n", word[0], why);
+		say(&console, "%s%s%s %s: %s\n", word[0], word[WORDS_VCPU] ? "/" : "", word[WORDS_VCPU] ? word[WORDS_VCPU] : "", word[1], why);
 		return;
 	}
 	asked.late = false;

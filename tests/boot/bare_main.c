@@ -196,6 +196,8 @@ void hv_kick(struct cpu *c)
 	kicks[c->id]++;
 }
 
+void hv_logged(void) {}
+
 static volatile bool bombing, bomb_done;
 static volatile u32 bombs;
 

@@ -149,7 +149,7 @@ def bad_input(p):
     p.has("a machine that is none", "info wbe", "there is no machine wbe; there are: web db big more")
     p.has("a word too few", "pause", "usage: pause VM")
     p.has("an address that is none", "walk web 12345x", "an address is up to 16 hexadecimal digits")
-    p.has("a processor that is none", "walk web/2 0", "it has no such processor; info lists them")
+    p.has("a processor that is none", "walk web/2 0", "web/2 0: it has no such processor; info lists those that it has")
     p.has("a console of what does not run", "console big", "big: it does not run")
 
 

@@ -90,45 +90,93 @@ static void disks(void **state)
 	good("vm name=a kernel=vmlinuz disk=memory:1025", 1);
 	assert_int_equal(m[0].disk.bytes, 1024);
 	good("vm name=a kernel=vmlinuz disk=memory:64G", 1);
-	bad("vm name=a kernel=vmlinuz disk=memory:65G", "disk=memory:65G", "from 512 bytes to 64G");
-	bad("vm name=a kernel=vmlinuz disk=memory:511", "disk=", "512");
-	bad("vm name=a kernel=vmlinuz disk=memory:", "disk=", "memory:SIZE");
-	bad("vm name=a kernel=vmlinuz disk=nothing", "disk=nothing", "no boot module");
-	bad("vm name=a kernel=vmlinuz disk=small", "disk=small", "shorter than a sector");
+	good("vm name=a kernel=vmlinuz disk=memory:512", 1);
+	assert_int_equal(m[0].disk.bytes, 512);
 }
 
-static void wrong_lines(void **state)
+/* ---- bad input ---- */
+
+#define MACHINE "vm name=a kernel=vmlinuz "
+#define SEVEN(word) word " " word " " word " " word " " word " " word " " word " "
+
+/* One line a case: what follows a right beginning; what is wrong in it, which the sentence must hold; what would be right, which too. */
+static const struct { const char *words, *wrong, *right; } refused_words[] = {
+	{ "name=", "name=:", "1 to 31" }, { "name=a-name-that-is-much-too-long-for-a-name", "name=a-name-that-is-much-too-long-for-a-name", "1 to 31" },
+	{ "name=12345678901234567890123456789012", "name=12345678901234567890123456789012", "1 to 31" },
+	{ "\"name=a b\"", "name=a b", "without blanks" }, { "name=a/b", "name=a/b", "holds no /" }, { "name", "name", "name=..." },
+	{ "mem=0", "mem=0:", "from 1M to 511G" }, { "mem=1", "mem=1:", "from 1M to 511G" }, { "mem=1023K", "mem=1023K", "from 1M to 511G" },
+	{ "mem=512G", "mem=512G", "from 1M to 511G" }, { "mem=1P", "mem=1P", "from 1M to 511G" }, { "mem=", "mem=:", "from 1M to 511G" },
+	{ "mem=9223372036854775808", "mem=9223372036854775808", "from 1M to 511G" }, { "mem=8388608T", "mem=8388608T", "from 1M to 511G" },
+	{ "mem=18446744073709551616", "mem=18446744073709551616", "from 1M to 511G" }, { "mem", "mem", "mem=..." },
+	{ "vcpus=0", "vcpus=0", "from 1 to 8" }, { "vcpus=9", "vcpus=9", "from 1 to 8" }, { "vcpus=4294967297", "vcpus=4294967297", "from 1 to 8" },
+	{ "vcpus=9223372036854775808", "vcpus=9223372036854775808", "from 1 to 8" }, { "vcpus=two", "vcpus=two", "from 1 to 8" },
+	{ "vcpus=1K", "vcpus=1K", "from 1 to 8" }, { "vcpus", "vcpus", "vcpus=..." },
+	{ "weight=0", "weight=0", "from 1 to 10000" }, { "weight=10001", "weight=10001", "from 1 to 10000" },
+	{ "weight=-1", "weight=-1", "from 1 to 10000" }, { "weight", "weight", "weight=..." },
+	{ "start=maybe", "start=maybe", "yes, no" }, { "start=", "start=:", "yes, no" }, { "start=yes,no", "start=yes,no", "yes, no" },
+	{ "reset=maybe", "reset=maybe", "restart, end" }, { "reset=RESTART", "reset=RESTART", "restart, end" },
+	{ "mmu=shadow", "mmu=shadow", "auto, nested" }, { "mmu=", "mmu=:", "auto, nested" },
+	{ "kernel=nothing", "kernel=nothing", "there are: vmlinuz userland data small" }, { "kernel=vmlinu", "kernel=vmlinu:", "there are: vmlinuz" },
+	{ "kernel=vmlinuzz", "kernel=vmlinuzz:", "there are: vmlinuz" }, { "kernel=quiet", "kernel=quiet", "there are: vmlinuz" },
+	{ "kernel=", "kernel=:", "there are: vmlinuz" }, { "kernel", "kernel", "kernel=..." },
+	{ "initrd=nothing", "initrd=nothing", "there are: vmlinuz" }, { "module=nothing", "module=nothing", "there are: vmlinuz" },
+	{ "monitor=nothing", "monitor=nothing", "there are: vmlinuz" }, { "monitor=", "monitor=:", "there are: vmlinuz" },
+	{ SEVEN("module=data") "module=small", "module=small", "there can be 7" }, { SEVEN("initrd=data") "module=small", "module=small", "there can be 7" },
+	{ SEVEN("module=data") "initrd=small", "initrd=small", "there can be 7" },
+	{ "disk=nothing", "disk=nothing", "memory:64M" }, { "disk=", "disk=:", "1 to 31" }, { "disk=small", "disk=small", "sector of 512 bytes" },
+	{ "disk=memory:", "disk=memory::", "memory:SIZE" }, { "disk=memory:0", "disk=memory:0", "from 512 bytes to 64G" },
+	{ "disk=memory:511", "disk=memory:511", "from 512 bytes to 64G" }, { "disk=memory:65G", "disk=memory:65G", "from 512 bytes to 64G" },
+	{ "disk=memory:68719476737", "disk=memory:68719476737", "from 512 bytes to 64G" }, { "disk=memory:1M1", "disk=memory:1M1", "memory:64M" },
+	{ "disk=memory:9223372036854775808", "disk=memory:9223372036854775808", "from 512 bytes to 64G" },
+	{ "disk=Memory:64M", "disk=Memory:64M", "memory:64M" },
+	{ "colour=red", "no option colour;", "there are name mem vcpus weight kernel" }, { "=red", "no option ;", "there are name mem" },
+	{ "cmdline=\"open", "cmdline=open", "second quote" }, { "cmdline", "cmdline", "cmdline=..." },
+};
+
+static void wrong_words(void **state)
 {
+	char text[512];
 	(void)state;
-	bad("", "vms", "defines no machine");
-	bad("# nothing\n\n", "vms", "defines no machine");
-	bad("name=a kernel=vmlinuz", "line 1", "begin with `vm `");
-	bad("vmname=a", "line 1", "begin with `vm `");
-	bad("vm name=a kernel=vmlinuz\nvm name=a kernel=vmlinuz", "line 2", "two machines named a");
-	bad("\n\nvm kernel=vmlinuz", "line 3", "needs a name");
-	bad("vm name=a", "line 1", "needs a kernel");
-	bad("vm name=a kernel=nothing", "kernel=nothing", "no boot module");
-	bad("vm name=a kernel=vmlinu", "kernel=vmlinu", "no boot module");
-	bad("vm name=a kernel=", "kernel=", "no boot module");
-	bad("vm name=a kernel=vmlinuz colour=red", "colour", "there are name mem");
-	bad("vm name=a kernel=vmlinuz cmdline=\"open", "line 1", "second quote");
+	for (u32 i = 0; i < ARRAY_SIZE(refused_words); i++) {
+		format_text(text, sizeof(text), "# the machines\n\n" MACHINE "%s\nvm what comes after it", refused_words[i].words);
+		bad(text, refused_words[i].wrong, refused_words[i].right);
+		if (!strstr(error, "vms, line 3: "))
+			fail_msg("'%s' names no line", error);
+	}
 }
 
-static void wrong_values(void **state)
+/* The same for whole texts. */
+static const struct { const char *text, *wrong, *right; } refused_texts[] = {
+	{ "", "vms: ", "vm name=web" }, { "# nothing\n\n", "vms: ", "vm name=web" }, { "\n", "vms: ", "vm name=web" },
+	{ " \t\r\n", "vms: ", "vm name=web" }, { "#vm name=a kernel=vmlinuz", "vms: ", "vm name=web" },
+	{ "name=a kernel=vmlinuz", "line 1: it begins with `name=a`", "begin with `vm `" }, { "vmname=a", "`vmname=a`", "begin with `vm `" },
+	{ "vm", "`vm`", "vm name=web" }, { "VM name=a", "`VM`", "begin with `vm `" }, { "\"vm\" name=a", "`\"vm\"`", "begin with `vm `" },
+	{ "vm ", "line 1", "name=..." }, { "\n\nvm kernel=vmlinuz", "line 3", "name=..." }, { "vm name=a", "machine a", "kernel=" },
+	{ MACHINE "\n" MACHINE, "line 2: name=a", "each needs its own" },
+	{ "vm name=b kernel=vmlinuz\n" MACHINE "\n" MACHINE, "line 3: name=a", "each needs its own" },
+	{ MACHINE "\nvm name=b kernel=vmlinuz mem=0", "line 2: mem=0", "from 1M" },
+};
+
+static void wrong_texts(void **state)
 {
 	(void)state;
-	bad("vm name=a kernel=vmlinuz mem=0", "mem=0", "from 1M");
-	bad("vm name=a kernel=vmlinuz mem=512G", "mem=512G", "to 511G");
-	bad("vm name=a kernel=vmlinuz vcpus=0", "vcpus=0", "from 1 to 8");
-	bad("vm name=a kernel=vmlinuz vcpus=9", "vcpus=9", "from 1 to 8");
-	bad("vm name=a kernel=vmlinuz weight=0", "weight=0", "from 1 to 10000");
-	bad("vm name=a kernel=vmlinuz weight=10001", "weight=10001", "from 1 to 10000");
-	bad("vm name=a kernel=vmlinuz start=maybe", "start=maybe", "yes, no");
-	bad("vm name=a kernel=vmlinuz reset=maybe", "reset=maybe", "restart, end");
-	bad("vm name=a kernel=vmlinuz mmu=shadow", "mmu=shadow", "auto, nested");
-	bad("vm name=a-name-that-is-much-too-long-for-a-name kernel=vmlinuz", "name=", "1 to 31");
-	bad("vm name=a kernel=vmlinuz module=data module=data module=data module=data module=data module=data module=data module=data",
-	    "module=data", "there can be 7");
+	for (u32 i = 0; i < ARRAY_SIZE(refused_texts); i++)
+		bad(refused_texts[i].text, refused_texts[i].wrong, refused_texts[i].right);
+}
+
+static void at_the_borders(void **state)
+{
+	(void)state;
+	good(MACHINE "mem=1M vcpus=1 weight=1", 1);
+	assert_int_equal(m[0].memory, 1 << 20);
+	good(MACHINE "mem=511G vcpus=8 weight=10000 " SEVEN("module=small"), 1);
+	assert_int_equal(m[0].memory, 511ull << 30);
+	assert_int_equal(m[0].vcpus, MACHINE_VCPUS_MAX);
+	assert_int_equal(m[0].modules.count, 7);
+	good("vm name=a name=b kernel=data mem=2G kernel=vmlinuz mem=1G", 1); /* of two equal words the last one holds */
+	assert_string_equal(m[0].name, "b");
+	assert_int_equal(m[0].kernel, 0);
+	assert_int_equal(m[0].memory, 1 << 30);
 }
 
 static void many(void **state)
@@ -179,8 +227,8 @@ static void from_options(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(defaults), cmocka_unit_test(several), cmocka_unit_test(disks), cmocka_unit_test(wrong_lines),
-		cmocka_unit_test(wrong_values), cmocka_unit_test(many), cmocka_unit_test(long_texts), cmocka_unit_test(from_options),
+		cmocka_unit_test(defaults), cmocka_unit_test(several), cmocka_unit_test(disks), cmocka_unit_test(wrong_words),
+		cmocka_unit_test(wrong_texts), cmocka_unit_test(at_the_borders), cmocka_unit_test(many), cmocka_unit_test(long_texts), cmocka_unit_test(from_options),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

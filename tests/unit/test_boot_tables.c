@@ -7,6 +7,7 @@
 #include "x86/boot/memory_map.h"
 #include "x86/boot/multiboot.h"
 #include "x86/boot/multiboot_abi.h"
+#include "x86/mm/mm.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -191,6 +192,13 @@ static void build_mb2(void)
 	at = tag(at, 14, 28);
 	memcpy(page + at + 8, "RSD PTR new.........................", 36);
 	at = tag(at, 15, 44);
+	put(at + 8, 0xfd000000, 8);
+	put(at + 16, 5120, 4);
+	put(at + 20, 1280, 4);
+	put(at + 24, 800, 4);
+	put(at + 28, 32, 1);
+	put(at + 29, 1, 1);
+	at = tag(at, 8, 38);
 	at = tag(at, 77, 9); /* one that nobody knows */
 	at = tag(at, 0, 8);
 	put(0, at, 4);
@@ -210,6 +218,12 @@ static void multiboot2(void **state)
 	assert_true(loader.map.at[0].ram && !loader.map.at[1].ram);
 	assert_int_equal(loader.rsdp_bytes, 36);
 	assert_memory_equal(loader.rsdp, "RSD PTR new", 11);
+	const struct framebuffer *f = &loader.framebuffer;
+	assert_int_equal(f->address, 0xfd000000);
+	assert_true(f->pitch == 5120 && f->width == 1280 && f->height == 800 && f->bits == 32 && f->type == FRAMEBUFFER_RGB);
+	build_mb1(); /* what an earlier loader said is forgotten */
+	assert_int_equal(parse_loader(MULTIBOOT1_MAGIC, used, &why), OK);
+	assert_int_equal(f->width, 0);
 }
 
 /* Every length, and every byte with every bit: whatever is answered, nothing outside is read and the lists stay in their bounds. */
@@ -306,6 +320,84 @@ static void map_too_long(void **state)
 	assert_int_equal(raw.lost, 2);
 	assert_int_equal(memory_map_resolve(&raw, 40, &boot), (50 + 28 - BOOT_MAX_RANGES) * 4);
 	assert_int_equal(boot.range_count, BOOT_MAX_RANGES);
+}
+
+/* Where something can be put: above 1 MiB, below 4 GiB, beside the image and the modules. */
+static void map_free_blocks(void **state)
+{
+	(void)state;
+	raw = (struct raw_map){ 0 };
+	raw_map_add(&raw, 0, 0x9f000, true);
+	raw_map_add(&raw, 0x100000, 0xb00000, true);
+	raw_map_add(&raw, 0xffc00000, 0x800000, true); /* to both sides of 4 GiB */
+	assert_int_equal(memory_map_resolve(&raw, 40, &boot), 0);
+	boot.image_first = hpa(0x200000);
+	boot.image_end = hpa(0x4d3000);
+	boot.module_count = 2;
+	boot.module[0] = (struct boot_module){ hpa(0), 0x7980, "" };
+	boot.module[1] = (struct boot_module){ hpa(0x7ff000), 0x1001, "" };
+	static const struct { u64 bytes, at; } table[] = {
+		{ 1, 0x600000 }, { 0x1ff000, 0x600000 }, { 0x1ff001, 0xa00000 }, { 0x200000, 0xa00000 }, { 0x200001, 0xffc00000 },
+		{ 0x400000, 0xffc00000 }, { 0x400001, 0 }, { ~0ull, 0 },
+	};
+	for (u32 i = 0; i < ARRAY_SIZE(table); i++)
+		assert_int_equal(memory_map_free_block(&boot, table[i].bytes), table[i].at);
+	boot.module[1].bytes = 1;
+	assert_int_equal(memory_map_free_block(&boot, 0x1ff001), 0x800000);
+	boot.module_count = 1;
+	assert_int_equal(memory_map_free_block(&boot, 0x1ff001), 0x600000);
+	boot.module[0] = (struct boot_module){ hpa(0x5ff000), 0x1001, "" }; /* its last byte is where the block would begin */
+	assert_int_equal(memory_map_free_block(&boot, 1), 0x800000);
+	boot.module[0].bytes = 0x1000;
+	assert_int_equal(memory_map_free_block(&boot, 1), 0x600000);
+}
+
+static u64 moved[3];
+static u32 moves;
+static void note_move(u64 to, u64 from, u64 bytes)
+{
+	assert_int_equal(from, moves ? 0x9f000 : 0);
+	assert_int_equal(bytes, 0x1000);
+	moved[moves++] = to;
+}
+
+/* Under UEFI GRUB puts modules where the start of processors is, from address 0 on: they can be read, and are moved. */
+static void map_low_modules(void **state)
+{
+	(void)state;
+	raw = (struct raw_map){ 0 };
+	raw_map_add(&raw, 0, 0xa0000, true);
+	raw_map_add(&raw, 0x100000, 0xb00000, true);
+	assert_int_equal(memory_map_resolve(&raw, 40, &boot), 0);
+	boot.image_first = hpa(0x200000);
+	boot.image_end = hpa(0x400000);
+	boot.module_count = 4;
+	boot.module[0] = (struct boot_module){ hpa(0), 0x1000, "" };
+	boot.module[1] = (struct boot_module){ hpa(0x100000), 0x1000, "" };
+	boot.module[2] = (struct boot_module){ hpa(0x9f000), 0x1000, "" };
+	boot.module[3] = (struct boot_module){ hpa(0), 0, "" };
+	assert_true(memory_map_lift(&boot, note_move));
+	assert_int_equal(moves, 2);
+	assert_int_equal(moved[0], 0x400000);
+	assert_int_equal(moved[1], 0x600000);
+	assert_int_equal(boot.module[0].first.v, 0x400000);
+	assert_int_equal(boot.module[1].first.v, 0x100000);
+	assert_int_equal(boot.module[2].first.v, 0x600000);
+	boot.module[0] = (struct boot_module){ hpa(0), 0xb00000, "" };
+	assert_false(memory_map_lift(&boot, note_move));
+}
+
+static void early_addresses(void **state)
+{
+	static const struct { u64 at, bytes, seen; } table[] = {
+		{ 0, 0, IMAGE_BASE }, { 0, 1, IMAGE_BASE }, { 0x1000, 8, IMAGE_BASE + 0x1000 }, { 0, 1ull << 30, IMAGE_BASE },
+		{ (1ull << 30) - 8, 8, IMAGE_BASE + (1ull << 30) - 8 }, { (1ull << 30) - 8, 9, (1ull << 30) - 8 }, { 0, (1ull << 30) + 1, 0 },
+		{ 1ull << 31, 1, 1ull << 31 }, { (1ull << 32) - 1, 1, (1ull << 32) - 1 }, { (1ull << 32) - 1, 2, 0 }, { 1ull << 32, 0, 0 },
+		{ 1, 1ull << 32, 0 }, { ~0ull, 1, 0 }, { 4096, ~0ull, 0 },
+	};
+	(void)state;
+	for (u32 i = 0; i < ARRAY_SIZE(table); i++)
+		assert_int_equal(early_address(table[i].at, table[i].bytes), table[i].seen);
 }
 
 /* Random maps against a map of pages. */
@@ -508,7 +600,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(multiboot1), cmocka_unit_test(too_many_modules), cmocka_unit_test(long_command_line),
 		cmocka_unit_test(multiboot2), cmocka_unit_test(damaged_multiboot1), cmocka_unit_test(damaged_multiboot2),
-		cmocka_unit_test(map_overlaps), cmocka_unit_test(map_borders), cmocka_unit_test(map_too_long), cmocka_unit_test(map_random),
+		cmocka_unit_test(map_overlaps), cmocka_unit_test(map_borders), cmocka_unit_test(map_too_long), cmocka_unit_test(map_free_blocks), cmocka_unit_test(map_low_modules),
+		cmocka_unit_test(early_addresses), cmocka_unit_test(map_random),
 		cmocka_unit_test(acpi_good), cmocka_unit_test(acpi_checksums), cmocka_unit_test(acpi_many_processors),
 		cmocka_unit_test(acpi_damaged),
 	};

@@ -58,6 +58,9 @@ void log_line(const char *format, ...)
 	va_end(arguments);
 }
 
+static u32 to_show; /* pieces that the screen lacks of the log */
+bool log_show(void) { return to_show && to_show--; }
+
 static void note_asked(const char *what, const struct vm *vm)
 {
 	strcat(strcat(strcat(asked, what), vm ? vm->definition->name : ""), ";");
@@ -106,7 +109,8 @@ void entity_init(struct entity *e, enum entity_kind kind, struct vm *vm, struct 
 }
 void timer_init(struct hv_timer *t, void (*fire)(struct hv_timer *)) { *t = (struct hv_timer){ .fire = fire }; }
 void timer_set(struct hv_timer *t, u64 deadline) { timer = deadline == ~0ull ? NULL : t; }
-void interrupts_take(void) { }
+static u32 breaths;
+void interrupts_take(void) { breaths++; }
 void *slot_map(u32 slot, hfn_t frame) { (void)slot, (void)frame; fail(); return NULL; }
 void slot_unmap(u32 slot) { (void)slot; fail(); }
 struct gwalk_mode vcpu_walk_now(struct vcpu *v) { (void)v; return (struct gwalk_mode){ .paging = GWALK_4 }; }
@@ -338,16 +342,16 @@ static void bad_input(void **state)
 		{ "pause we", "there is no machine we; there are: web db web-two\r\n" },
 		{ "pause web/1", "there is no machine web/1; there are: web db web-two\r\n" },
 		{ "walk web", "usage: walk " },
-		{ "walk web xyz", "web: an address is up to 16 hexadecimal digits, as ffffffff81000000" },
-		{ "walk web 0x", "web: an address is" },
-		{ "walk web gpa", "web: an address is" },
-		{ "walk web gpa:", "web: an address is" },
-		{ "walk web 1 2", "web: an address is" },
-		{ "walk web 12345678123456781", "web: an address is" },
-		{ "walk web 1:2", "web: an address is" },
-		{ "walk web/2 1000", "web: it has no such processor; info lists them\r\n" },
-		{ "walk web/ 1000", "web: it has no such processor; info lists them\r\n" },
-		{ "walk web/10 1000", "web: it has no such processor; info lists them\r\n" },
+		{ "walk web xyz", "web xyz: an address is up to 16 hexadecimal digits, as ffffffff81000000" },
+		{ "walk web 0x", "web 0x: an address is" },
+		{ "walk web gpa", "web gpa: an address is" },
+		{ "walk web gpa:", "web gpa:: an address is" },
+		{ "walk web 1 2", "web 1: an address is" },
+		{ "walk web 12345678123456781", "web 12345678123456781: an address is" },
+		{ "walk web 1:2", "web 1:2: an address is" },
+		{ "walk web/2 1000", "web/2 1000: it has no such processor; info lists those that it has\r\n" },
+		{ "walk web/ 1000", "web/ 1000: it has no such processor; info lists those that it has\r\n" },
+		{ "walk web/10 1000", "web/10 1000: it has no such processor; info lists those that it has\r\n" },
 		{ "walk none/0 1000", "there is no machine none; there are:" },
 		{ "resume web", "web: it is not paused\r\n" },
 	};
@@ -363,7 +367,7 @@ static void bad_input(void **state)
 		char text[64];
 		snprintf(text, sizeof text, "%s web%s", running[i], i == 4 ? " 1" : "");
 		command(text);
-		expect("web: it does not run\r\nringmur> ");
+		expect("web: it does not run; list tells what it does\r\nringmur> ");
 	}
 	assert_string_equal(asked, "");
 }
@@ -432,6 +436,26 @@ static void shows(void **state)
 	expect("quit  ");
 	command("help walk");
 	expect("usage: walk VM[/PROCESSOR] [gpa] ADDRESS: each step");
+}
+
+/* The log is drawn on the screen here, with interrupts let in after each piece. */
+static void screen_is_drawn(void **state)
+{
+	(void)state;
+	operator_entity.again = false;
+	hv_logged();
+	assert_true(operator_entity.again);
+	to_show = 5;
+	breaths = 0;
+	turns();
+	assert_int_equal(to_show, 0);
+	assert_int_equal(breaths, 5);
+	to_show = 1;
+	processor.events = CPU_RESCHED;
+	assert_int_equal(operator_turn(&processor, &operator_entity), TURN_YIELD);
+	assert_int_equal(to_show, 1);
+	processor.events = 0;
+	turns();
 }
 
 static void audit(void **state)
@@ -518,7 +542,7 @@ int main(void)
 		cmocka_unit_test_setup(replay_is_bounded, setup), cmocka_unit_test_setup(replay_without_sequences, setup),
 		cmocka_unit_test_setup(what_becomes_of_it, setup),
 		cmocka_unit_test_setup(without_an_operator, setup), cmocka_unit_test_setup(bad_input, setup),
-		cmocka_unit_test_setup(actions, setup), cmocka_unit_test_setup(shows, setup), cmocka_unit_test_setup(audit, setup),
+		cmocka_unit_test_setup(actions, setup), cmocka_unit_test_setup(shows, setup), cmocka_unit_test_setup(screen_is_drawn, setup), cmocka_unit_test_setup(audit, setup),
 		cmocka_unit_test_setup(ledger, setup), cmocka_unit_test_setup(walks, setup),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -12,10 +12,11 @@ import time
 
 from lab.bochs import Relay, bochs_command, check_model
 from lab.build import build
-from lab.host import BUILD, KERNEL, MIB, TOP, Host, Refused, mebibytes, number, qemu_command, read_text, say, stop
+from lab.host import BOOTS, BUILD, KERNEL, MIB, TOP, Host, Refused, mebibytes, number, qemu_command, read_text, say, stop
 
 STATUS_USAGE, STATUS_TIMEOUT, STATUS_ENDED = 2, 124, 125
 SETTLE_SECONDS = 5  # from the log's last word to the machine's power-off
+UEFI_MEBIBYTES = 192
 RECORD_LINES = 80   # of the log, shown when a guest was ended
 
 
@@ -84,8 +85,8 @@ def take_option(r, option, value):
 def check_target(r):
     if r.chipset not in ("pc", "q35"):
         raise Refused(f"--chipset is pc or q35, not '{r.chipset}'")
-    if r.boot not in ("multiboot", "grub"):
-        raise Refused(f"--boot is multiboot or grub, not '{r.boot}'")
+    if r.boot not in BOOTS:
+        raise Refused(f"--boot is one of {', '.join(BOOTS)}, not '{r.boot}'")
     if r.target == "qemu-svm-nonpt":
         raise Refused("target qemu-svm-nonpt cannot run yet: it needs shadow paging, and this version has nested paging only")
     if r.target.startswith("bochs-"):
@@ -139,8 +140,8 @@ def host_mebibytes(r):
         guest = 0  # Ringmur itself has the word on what it does not understand
     files = ([] if r.no_kernel else [r.image]) + [m[0] for m in r.modules]
     modules = sum(os.path.getsize(f) for f in files) // MIB
-    # Ringmur and its bookkeeping, the monitor, the modules until they are copied.
-    need = guest + guest // 64 + modules + 160
+    # Ringmur and its bookkeeping, the monitor, the modules until they are copied. UEFI takes its own, and GRUB beside it.
+    need = guest + guest // 64 + modules + 160 + (UEFI_MEBIBYTES if BOOTS[r.boot][0] else 0)
     return (need + 63) // 64 * 64
 
 

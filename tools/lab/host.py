@@ -10,6 +10,9 @@ TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))
 BUILD = os.path.join(TOP, "build")
 KERNEL = os.path.join(BUILD, "deps/kernel/vmlinuz")
 MIB = 1 << 20
+# How the host boots: (by UEFI, what from). QEMU itself can be the loader; else it is GRUB, from a disc that is also the image of a USB stick.
+BOOTS = {"multiboot": (False, "kernel"), "grub": (False, "disc"), "grub-efi": (True, "disc"), "usb": (False, "stick"), "usb-efi": (True, "stick")}
+UEFI = ("/usr/share/ovmf/OVMF.fd", "/usr/share/qemu/OVMF.fd")
 
 
 class Refused(Exception):
@@ -69,6 +72,7 @@ class Host:
     def __init__(self, cpus, mebibytes, words, modules):
         self.cpus, self.mebibytes, self.words, self.modules = cpus, mebibytes, words, modules
         self.chipset, self.cpu, self.boot = "pc", None, "multiboot"
+        self.vga = False  # a display, which nobody looks at but QMP
         self.counted = False  # one instruction is one nanosecond, whatever the accelerator was to be
 
 
@@ -92,6 +96,25 @@ def make_disc(host, scratch):
     return disc
 
 
+def boot_words(host, scratch):
+    """QEMU's words for what the host boots from."""
+    uefi, source = BOOTS[host.boot]
+    words = []
+    if uefi:
+        firmware = next((name for name in UEFI if os.path.exists(name)), None)
+        if not firmware:
+            raise Refused(f"there is no UEFI firmware for QEMU at {UEFI[0]}: the package ovmf has it")
+        words = ["-bios", firmware]
+    if source == "disc":
+        return words + ["-cdrom", make_disc(host, scratch)]
+    if source == "stick":
+        return words + ["-device", "qemu-xhci", "-drive", f"if=none,id=stick,format=raw,readonly=on,file={make_disc(host, scratch)}",
+                        "-device", "usb-storage,drive=stick,bootindex=0"]
+    modules = ",".join(f"{name} {text}".strip().replace(",", ",,") for name, text in lay_out(host.modules, scratch))
+    words = ["-kernel", os.path.join(BUILD, "ringmur.bin"), "-append", host.words]
+    return words + (["-initrd", modules] if modules else [])
+
+
 def qemu_command(host, scratch, console, log):
     """`console`: the chardev behind the first serial port, as -chardev takes it, its id left out."""
     accel, why = choose_accelerator()
@@ -107,11 +130,9 @@ def qemu_command(host, scratch, console, log):
     if counted:
         command += ["-icount", "shift=0,sleep=off", "-seed", "1", "-rtc", "base=2024-01-01,clock=vm"]
     command += ["-chardev", f"{console},id=console", "-serial", "chardev:console", "-serial", f"file:{log}"]
-    if host.boot == "grub":
-        return command + ["-cdrom", make_disc(host, scratch)]
-    modules = ",".join(f"{name} {words}".strip().replace(",", ",,") for name, words in lay_out(host.modules, scratch))
-    command += ["-kernel", os.path.join(BUILD, "ringmur.bin"), "-append", host.words]
-    return command + (["-initrd", modules] if modules else [])
+    if host.vga or BOOTS[host.boot][0]: # UEFI has nothing else to give a loader
+        command += ["-vga", "std"]
+    return command + boot_words(host, scratch)
 
 
 def read_text(name):

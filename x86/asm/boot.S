@@ -50,6 +50,9 @@ multiboot2:
 	.short	MULTIBOOT2_HEADER_ENTRY, 0
 	.long	12, PHYS(boot_entry)
 	.balign 8
+	.short	MULTIBOOT2_HEADER_FRAMEBUFFER, MULTIBOOT2_HEADER_OPTIONAL
+	.long	20, 0, 0, 32 /* of any size; pixels of 32 bits, rather than others */
+	.balign 8
 	.short	MULTIBOOT2_HEADER_ALIGN, 0
 	.long	8
 	.balign 8

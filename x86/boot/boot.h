@@ -40,6 +40,13 @@ struct boot_info {
 	u64 boot_tsc;      /* at which wall_clock was read */
 };
 
+/* Of what is read from text (words.h): a name with its NUL, as MON_NAME_MAX; a sentence on what is wrong; modules by their index. */
+#define WORD_NAME_BYTES 32u
+#define WORDS_ERROR_BYTES 320u
+#define MODULES_MOST 8u
+#define MODULE_NONE (~0u)
+struct module_list { u32 count, at[MODULES_MOST]; };
+
 /* Of an object of x86/boot that is not given away with the rest before the first guest; it begins as zeros. */
 #define KEPT __attribute__((section(".bss.kept")))
 

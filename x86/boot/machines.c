@@ -5,6 +5,7 @@
 
 #include "core/bits.h"
 #include "x86/boot/multiboot.h"
+#include "x86/boot/words.h"
 #include "x86/cpu/log.h"
 #include "x86/cpu/string.h"
 
@@ -68,7 +69,7 @@ static bool judge_disk(const char *disk, const struct boot_info *boot, struct mo
 	d->kind = MON_DISK_IMAGE;
 	d->module = module_find(boot, disk);
 	if (d->module == MODULE_NONE) {
-		format_text(error, WORDS_ERROR_BYTES, "disk=%s: no boot module has this name, nor is it memory:SIZE", disk);
+		format_text(error, WORDS_ERROR_BYTES, "disk=%s: no boot module has this name, and it is not memory:SIZE, such as memory:64M", disk);
 		return false;
 	}
 	d->bytes = align_down(boot->module[d->module].bytes, SECTOR);
@@ -77,15 +78,24 @@ static bool judge_disk(const char *disk, const struct boot_info *boot, struct mo
 	return d->bytes != 0;
 }
 
+static bool holds(const char *text, char c)
+{
+	while (*text && *text != c)
+		text++;
+	return *text;
+}
+
 static bool judge_whole(const struct machine_definition *m, const struct machine_definition *others, u32 count, char *error)
 {
 	if (!m->name[0])
 		format_text(error, WORDS_ERROR_BYTES, "a machine needs a name: name=...");
+	else if (holds(m->name, '/')) /* the operator parts machine and processor by it */
+		format_text(error, WORDS_ERROR_BYTES, "name=%s: a machine's name holds no /", m->name);
 	else if (m->kernel == MODULE_NONE)
 		format_text(error, WORDS_ERROR_BYTES, "the machine %s needs a kernel: kernel=, the name of a boot module", m->name);
 	for (u32 i = 0; i < count && !error[0]; i++)
 		if (strcmp(others[i].name, m->name) == 0)
-			format_text(error, WORDS_ERROR_BYTES, "there are two machines named %s", m->name);
+			format_text(error, WORDS_ERROR_BYTES, "name=%s: there are two machines of this name; each needs its own", m->name);
 	return !error[0];
 }
 
@@ -129,6 +139,16 @@ static const char *next_line(const char *text, const char *end, char line[LINE_B
 	return text < end ? text + 1 : end;
 }
 
+/* As much of it as a sentence has room for. */
+static const char *first_word(char *line)
+{
+	u32 length = 0;
+	while (length < WORD_NAME_BYTES && line[length] && line[length] != ' ' && line[length] != '\t')
+		length++;
+	line[length] = 0;
+	return line;
+}
+
 static bool is_definition(const char *line)
 {
 	size_t length = sizeof(LINE_BEGINS) - 1;
@@ -149,7 +169,8 @@ status machines_parse(const char *text, u64 bytes, const struct boot_info *boot,
 		else if (!line[0] || line[0] == '\r')
 			continue;
 		else if (!is_definition(line))
-			format_text(why, sizeof(why), "it must begin with `vm `, as in: vm name=web mem=2G kernel=vmlinuz");
+			format_text(why, sizeof(why), "it begins with `%s` and must begin with `vm `, as in: vm name=web mem=2G kernel=vmlinuz",
+				    first_word(line));
 		else if (*count == MACHINES_MAX)
 			format_text(why, sizeof(why), "there can be %u machines", MACHINES_MAX);
 		else if (parse_line(line + sizeof(LINE_BEGINS), boot, at, *count, why))

@@ -7,12 +7,12 @@
  */
 #include "core/bits.h"
 #include "x86/asm/insn.h"
+#include "x86/boot/framebuffer.h"
+#include "x86/boot/memory_map.h"
 #include "x86/cpu/log.h"
 #include "x86/cpu/stacks.h"
 #include "x86/mm/mm.h"
 
-#define EARLY_LIMIT    (4ull << 30) /* what the early map reaches */
-#define LOW_MEMORY_END 0x100000ull  /* stays with the firmware and the start of processors */
 #define TOP_SHIFT      39
 #define TOP_INDEX(a)   ((a) >> TOP_SHIFT & 511)
 #define ENTRY_TABLE    (BIT(0) | BIT(1)) /* present, writable: the two tables that exist before the engine */
@@ -36,33 +36,13 @@ static u64 ram_limit(const struct boot_info *boot)
 	return limit >> PAGE_SHIFT;
 }
 
-/* Whether [first, first + bytes) touches what must stay: the image, a module. Answers where to go on. */
-static u64 in_the_way(const struct boot_info *boot, u64 first, u64 bytes)
-{
-	if (first < boot->image_end.v && first + bytes > boot->image_first.v)
-		return boot->image_end.v;
-	for (u32 i = 0; i < boot->module_count; i++) {
-		u64 start = boot->module[i].first.v, end = start + boot->module[i].bytes;
-		if (first < end && first + bytes > start)
-			return end;
-	}
-	return 0;
-}
-
-/* 2 MiB-aligned RAM below 4 GiB, for the frame table. */
+/* For the frame table. */
 static hpa_t carve(const struct boot_info *boot, u64 bytes)
 {
-	for (u32 i = 0; i < boot->range_count; i++) {
-		const struct boot_range *r = &boot->range[i];
-		u64 at = align_up(max_u64(r->first.v, LOW_MEMORY_END), BLOCK_SIZE), blocked;
-		while (r->ram && at + bytes <= min_u64(r->first.v + r->bytes, EARLY_LIMIT)) {
-			blocked = in_the_way(boot, at, bytes);
-			if (!blocked)
-				return hpa(at);
-			at = align_up(blocked, BLOCK_SIZE);
-		}
-	}
-	panic("this machine has not %lu MiB of contiguous memory below 4 GiB for the frame table", bytes >> 20);
+	u64 at = memory_map_free_block(boot, bytes);
+	if (!at)
+		panic("this machine has not %lu MiB of contiguous memory below 4 GiB for the frame table", bytes >> 20);
+	return hpa(at);
 }
 
 static void mark(u64 first, u64 end, enum frame_kind kind, owner_t owner)
@@ -163,6 +143,18 @@ static void map_image(u8 *first, u8 *end, enum pt_rights rights)
 			panic("out of memory while mapping Ringmur itself");
 }
 
+/* Its own frames and none beside them; nobody else ever gets them, for they are no memory (framebuffer.c). */
+static void map_screen(void)
+{
+	u8 level;
+	for (u64 at = screen_first; at < screen_end; at += pt_span(level)) {
+		u64 place = SCREEN_BASE + at - align_down(screen_first, BLOCK_SIZE);
+		level = !(at & (BLOCK_SIZE - 1)) && screen_end - at >= BLOCK_SIZE ? 2 : 1;
+		if (pt_map(&mm.kernel, place, hpa_frame(hpa(at)), level, PT_READ | PT_WRITE | PT_UNCACHED | PT_GLOBAL) != OK)
+			panic("out of memory while mapping the screen");
+	}
+}
+
 static void map_kernel(const struct boot_info *boot, u64 *top)
 {
 	struct pt_slot slot;
@@ -184,6 +176,7 @@ static void map_kernel(const struct boot_info *boot, u64 *top)
 	kernel_top[TOP_INDEX(FRAMES_BASE)] = top[TOP_INDEX(FRAMES_BASE)];
 	if (pt_reach(&mm.kernel, DEVICES_BASE, 1, &slot) != OK)
 		panic("out of memory for the device map");
+	map_screen();
 }
 
 void mm_init(const struct boot_info *boot)

@@ -4,6 +4,7 @@
 #include "x86/boot/memory_map.h"
 
 #include "core/bits.h"
+#include "x86/mm/mm.h"
 
 #define LOW_MEMORY_LIMIT 0xa0000u /* video memory and ROMs above */
 #define FAVOURITE_LOW_PAGE 0x8000u
@@ -134,4 +135,54 @@ u64 memory_map_low_page(const struct boot_info *boot)
 		if (is_ram_page(boot, page))
 			return page;
 	return 0;
+}
+
+/* Whether [first, first + bytes) touches what must stay: the image, a module. Answers where to go on. */
+static u64 in_the_way(const struct boot_info *boot, u64 first, u64 bytes)
+{
+	if (first < boot->image_end.v && first + bytes > boot->image_first.v)
+		return boot->image_end.v;
+	for (u32 i = 0; i < boot->module_count; i++) {
+		u64 start = boot->module[i].first.v, end = start + boot->module[i].bytes;
+		if (first < end && first + bytes > start)
+			return end;
+	}
+	return 0;
+}
+
+u64 memory_map_free_block(const struct boot_info *boot, u64 bytes)
+{
+	for (u32 i = 0; i < boot->range_count; i++) {
+		const struct boot_range *r = &boot->range[i];
+		u64 at = align_up(max_u64(r->first.v, LOW_MEMORY_END), BLOCK_SIZE), blocked;
+		while (r->ram && at + bytes <= min_u64(r->first.v + r->bytes, EARLY_LIMIT) && at + bytes > at) {
+			blocked = in_the_way(boot, at, bytes);
+			if (!blocked)
+				return at;
+			at = align_up(blocked, BLOCK_SIZE);
+		}
+	}
+	return 0;
+}
+
+bool memory_map_lift(struct boot_info *boot, void (*move)(u64 to, u64 from, u64 bytes))
+{
+	for (u32 i = 0; i < boot->module_count; i++) {
+		struct boot_module *m = &boot->module[i];
+		if (m->first.v >= LOW_MEMORY_END || !m->bytes)
+			continue;
+		u64 to = memory_map_free_block(boot, m->bytes);
+		if (!to)
+			return false;
+		move(to, m->first.v, m->bytes);
+		m->first = hpa(to);
+	}
+	return true;
+}
+
+u64 early_address(u64 address, u64 bytes)
+{
+	if (address >= EARLY_LIMIT || bytes > EARLY_LIMIT - address)
+		return 0;
+	return bytes <= HIGH_ALIAS && address <= HIGH_ALIAS - bytes ? IMAGE_BASE + address : address;
 }

@@ -4,9 +4,13 @@
 #ifndef X86_BOOT_MEMORY_MAP_H
 #define X86_BOOT_MEMORY_MAP_H
 
+#include "core/status.h"
 #include "x86/boot/boot.h"
 
 #define RAW_RANGES 128u
+#define EARLY_LIMIT    (4ull << 30) /* what the early map reaches */
+#define HIGH_ALIAS     (1ull << 30) /* of that much it has a second mapping, at IMAGE_BASE */
+#define LOW_MEMORY_END 0x100000ull  /* stays with the firmware and the start of processors */
 
 struct raw_map {
 	u32 count;
@@ -26,5 +30,12 @@ u64 memory_map_resolve(const struct raw_map *map, u32 phys_bits, struct boot_inf
 
 /* A page of RAM below 1 MiB that processors can start in; 0: there is none. */
 u64 memory_map_low_page(const struct boot_info *boot);
+
+/* Where the early map shows it, 0: nowhere. By the second mapping as far as that goes: under UEFI GRUB puts modules at address 0, which is no NULL there. */
+u64 early_address(u64 address, u64 bytes);
+/* Modules below LOW_MEMORY_END get other places: what is there is given to nobody. `move` copies. false: no room. */
+must_use bool memory_map_lift(struct boot_info *boot, void (*move)(u64 to, u64 from, u64 bytes));
+/* RAM from LOW_MEMORY_END to EARLY_LIMIT, from a multiple of 2 MiB on, that neither the image nor a module has; 0: there is none so large. */
+u64 memory_map_free_block(const struct boot_info *boot, u64 bytes);
 
 #endif

@@ -137,9 +137,10 @@ static bool mb1_parse(struct parse *p, u64 address)
 /* ---- version 2: a list of tags, each with its type and size, eight-byte aligned ---- */
 
 enum mb2_tag {
-	MB2_END = 0, MB2_CMDLINE = 1, MB2_LOADER = 2, MB2_MODULE = 3, MB2_MAP = 6, MB2_RSDP_OLD = 14, MB2_RSDP_NEW = 15,
+	MB2_END = 0, MB2_CMDLINE = 1, MB2_LOADER = 2, MB2_MODULE = 3, MB2_MAP = 6, MB2_FRAMEBUFFER = 8, MB2_RSDP_OLD = 14,
+	MB2_RSDP_NEW = 15,
 };
-enum { MB2_HEADER = 8, MB2_TAG_HEADER = 8, MB2_MODULE_LEAST = 17, MB2_MAP_HEADER = 16, MB2_MAP_ENTRY_LEAST = 24, MB2_ALIGN = 8 };
+enum { MB2_HEADER = 8, MB2_TAG_HEADER = 8, MB2_MODULE_LEAST = 17, MB2_MAP_HEADER = 16, MB2_MAP_ENTRY_LEAST = 24, MB2_FRAMEBUFFER_LEAST = 31, MB2_ALIGN = 8 };
 
 static bool mb2_map(struct parse *p, const u8 *tag, u32 bytes)
 {
@@ -149,6 +150,14 @@ static bool mb2_map(struct parse *p, const u8 *tag, u32 bytes)
 	for (u64 at = MB2_MAP_HEADER; at + entry <= bytes; at += entry)
 		raw_map_add(&p->info->map, get64(tag + at), get64(tag + at + 8), get32(tag + at + 16) == MAP_RAM);
 	return true;
+}
+
+/* One cut short is none: a start does not need a display. */
+static void mb2_framebuffer(struct framebuffer *f, const u8 *tag, u32 bytes)
+{
+	if (bytes >= MB2_FRAMEBUFFER_LEAST)
+		*f = (struct framebuffer){ .address = get64(tag + 8), .pitch = get32(tag + 16), .width = get32(tag + 20),
+					   .height = get32(tag + 24), .bits = tag[28], .type = tag[29] };
 }
 
 static bool mb2_tag(struct parse *p, u64 address, const u8 *tag, u32 bytes)
@@ -164,6 +173,9 @@ static bool mb2_tag(struct parse *p, u64 address, const u8 *tag, u32 bytes)
 		return module_add(p, get32(tag + 8), get32(tag + 12), address + 16, false);
 	case MB2_MAP:
 		return mb2_map(p, tag, bytes);
+	case MB2_FRAMEBUFFER:
+		mb2_framebuffer(&p->info->framebuffer, tag, bytes);
+		return true;
 	case MB2_RSDP_OLD:
 	case MB2_RSDP_NEW:
 		/* The newer, longer one wins wherever it stands. */
@@ -205,6 +217,7 @@ status multiboot_parse(u32 magic, u64 address, const struct reader *reader, stru
 	boot->cmdline = boot->loader = info->text;
 	boot->module_count = 0;
 	info->map.count = info->map.lost = info->rsdp_bytes = 0;
+	info->framebuffer = (struct framebuffer){ 0 };
 	if (magic == MULTIBOOT1_MAGIC)
 		good = mb1_parse(&p, address);
 	else if (magic == MULTIBOOT2_MAGIC)

@@ -12,8 +12,11 @@
 #define BOOT_LINE_BYTES 4096u  /* the longest of them, NUL included */
 #define RSDP_BYTES 36u
 
+struct framebuffer { u64 address; u32 pitch, width, height; u8 bits, type; };
+
 struct loader_info {
 	struct raw_map map;
+	struct framebuffer framebuffer; /* width 0: none */
 	u8 rsdp[RSDP_BYTES]; /* Multiboot 2 hands a copy over */
 	u32 rsdp_bytes;      /* 0: none */
 	u32 text_used;

@@ -14,6 +14,12 @@
 #define MULTIBOOT2_HEADER_END     0
 #define MULTIBOOT2_HEADER_ADDRESS 2
 #define MULTIBOOT2_HEADER_ENTRY   3
+#define MULTIBOOT2_HEADER_FRAMEBUFFER 5
 #define MULTIBOOT2_HEADER_ALIGN   6
+#define MULTIBOOT2_HEADER_OPTIONAL 1 /* in a tag's flags */
+
+/* What kind of display the loader tells of. */
+#define FRAMEBUFFER_RGB  1
+#define FRAMEBUFFER_TEXT 2
 
 #endif

@@ -8,6 +8,7 @@
 
 static const char *const lines[] = { "com1", "com2", "none", NULL };
 static const char *const answers[] = { "auto", "no", "yes", NULL };
+static const char *const screens[] = { "yes", "no", NULL };
 static const char *const panics[] = { "halt", "exit", NULL };
 
 #define MIB (1ull << 20)
@@ -30,6 +31,7 @@ static const struct word_rule table[] = {
 	{ "mark-port", WORD_NUMBER, AT(mark_port), NULL, 1, MOST_PORT },
 	{ "name", WORD_NAME, AT(name), NULL, 0, 0 },
 	{ "operator", WORD_ONE_OF, AT(operator), answers, 0, 0 },
+	{ "screen", WORD_ONE_OF, AT(screen), screens, 0, 0 },
 	{ "hide", WORD_FLAGS, AT(hide), NULL, 0, 0 },
 };
 

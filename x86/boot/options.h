@@ -8,6 +8,7 @@
  *   probe=N                                                         measures how long interrupts are off, to within N ticks (x86/irq/timer.c)
  *   name=guest                                                      a word
  *   operator=auto|no|yes                                            whether the console is the operator's (hv/operator)
+ *   screen=yes|no                                                   whether the log is shown on the display (x86/cpu/screen.h)
  *   hide=nrip,npt,...                                               processor features to do without
  *
  * Words are parted by blanks; "..." keeps blanks together. The last of two equal options wins.
@@ -15,17 +16,20 @@
 #ifndef X86_BOOT_OPTIONS_H
 #define X86_BOOT_OPTIONS_H
 
-#include "x86/boot/words.h"
+#include "core/status.h"
+#include "x86/boot/boot.h"
 #include "x86/cpu/cpu.h"
 
 enum option_line { LINE_COM1, LINE_COM2, LINE_NONE };
 enum option_panic { PANIC_HALT, PANIC_EXIT };
+enum option_screen { SCREEN_YES, SCREEN_NO };
 enum option_answer { ANSWER_AUTO, ANSWER_NO, ANSWER_YES };
 
 struct options {
 	u32 console, log;  /* enum option_line */
 	u32 panic;         /* enum option_panic */
 	u32 operator;      /* enum option_answer; auto: if there is a module `vms` */
+	u32 screen;        /* enum option_screen */
 	u64 mem;           /* bytes of the guest's memory */
 	u64 scrub;         /* bytes of memory scrubbed at boot */
 	u64 vcpus, cpus;

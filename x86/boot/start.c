@@ -12,6 +12,7 @@
 #include "core/bits.h"
 #include "x86/asm/insn.h"
 #include "x86/boot/acpi.h"
+#include "x86/boot/framebuffer.h"
 #include "x86/boot/machines.h"
 #include "x86/boot/memory_map.h"
 #include "x86/boot/multiboot.h"
@@ -19,10 +20,10 @@
 #include "x86/cpu/power.h"
 #include "x86/cpu/log.h"
 #include "x86/cpu/stacks.h"
+#include "x86/cpu/string.h"
 #include "x86/irq/irq.h"
+#include "x86/mm/mm.h"
 
-#define IMAGE_BASE 0xffffffff80000000ull
-#define EARLY_LIMIT (1ull << 32)
 #define LAPIC_USUAL 0xfee00000u
 #define GUARD_TABLES 3u /* blocks of 2 MiB that the stacks can lie in */
 #define ENTRY_PRESENT_WRITE 3ull
@@ -68,7 +69,7 @@ static void guard_stacks(void)
 static const void *early_reader(void *context, u64 address, u64 bytes)
 {
 	(void)context;
-	return address < EARLY_LIMIT && bytes <= EARLY_LIMIT - address ? early_at(hpa(address)) : NULL;
+	return (const void *)early_address(address, bytes);
 }
 static const struct reader reader = { early_reader, NULL };
 
@@ -113,6 +114,8 @@ static void read_firmware(void)
 	power_init(&boot);
 }
 
+static void move_early(u64 to, u64 from, u64 bytes) { memcpy((void *)early_address(to, bytes), early_reader(NULL, from, bytes), bytes); }
+
 static void interrupts_init(void)
 {
 	if (boot.lapic_address < EARLY_LIMIT)
@@ -145,11 +148,14 @@ _Noreturn void boot_start(u32 magic, u64 information)
 	const char *error = read_loader(magic, information);
 	features_init(options.hide);
 	cpu_enable();
+	screen_open(&loader);
 	read_firmware();
 	if (error)
 		refuse_start("%s", error);
 	if (!features.nx)
 		refuse_start("this processor has no NX (no-execute pages), which Ringmur's own map needs");
+	if (!memory_map_lift(&boot, move_early))
+		refuse_start("the modules that lie below 1 MiB find no room above it: this machine has too little memory");
 	features_log(options.hide);
 	interrupts_init();
 	time_init();

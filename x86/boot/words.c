@@ -12,14 +12,12 @@
 
 /* ---- text ---- */
 
-
 static bool is_blank(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }
 
-/*
- * Copies the next word without its quotes and returns where it ended; NULL: there is none. `cut` tells that it did not fit or
- * that a quote was not closed.
- */
-static const char *next_word(const char *text, char word[WORD_MOST], bool *cut)
+enum cut { WHOLE, TOO_LONG, QUOTE_OPEN };
+
+/* Copies the next word without its quotes and returns where it ended; NULL: there is none. */
+static const char *next_word(const char *text, char word[WORD_MOST], enum cut *cut)
 {
 	u32 length = 0;
 	bool quoted = false;
@@ -27,17 +25,18 @@ static const char *next_word(const char *text, char word[WORD_MOST], bool *cut)
 		text++;
 	if (!*text)
 		return NULL;
-	*cut = false;
+	*cut = WHOLE;
 	for (; *text && (quoted || !is_blank(*text)); text++) {
 		if (*text == '"')
 			quoted = !quoted;
 		else if (length + 1 < WORD_MOST)
 			word[length++] = *text;
 		else
-			*cut = true;
+			*cut = TOO_LONG;
 	}
 	word[length] = 0;
-	*cut |= quoted;
+	if (quoted)
+		*cut = QUOTE_OPEN;
 	return text;
 }
 
@@ -170,10 +169,45 @@ static bool parse_name(const struct parse *p)
 	return good;
 }
 
+/* `list`: names from name(0) on, until it has no more, parted by blanks. */
+static void list_names(char list[LIST_BYTES], const char *(*name)(const struct words *w, u32 i), const struct words *w)
+{
+	u32 used = 0;
+	const char *text;
+	list[0] = 0;
+	for (u32 i = 0; (text = name(w, i)); i++)
+		used += (u32)format_text(list + used, LIST_BYTES - used, "%s%s", i ? " " : "", text);
+}
+
+static const char *flag_name(const struct words *w, u32 i) { return w->flag(i); }
+static const char *rule_name(const struct words *w, u32 i) { return i < w->count ? w->rule[i].name : NULL; }
+
+/* Of a module: the first word of its command line. */
+static const char *module_name(const struct words *w, u32 i)
+{
+	static char name[SHOWN_BYTES];
+	u32 length = 0;
+	if (i >= w->boot->module_count)
+		return NULL;
+	for (const char *at = w->boot->module[i].cmdline; at[length] && !is_blank(at[length]) && length + 1 < SHOWN_BYTES; length++)
+		name[length] = at[length];
+	name[length] = 0;
+	return name;
+}
+
+static bool no_such_flag(const struct parse *p, char *flag, size_t length)
+{
+	char list[LIST_BYTES];
+	flag[length] = 0;
+	list_names(list, flag_name, p->words);
+	format_text(p->error, WORDS_ERROR_BYTES, "%s=%s: there is no such feature; parted by commas, it can be %s", p->option->name, shown(flag), list);
+	return false;
+}
+
 static bool parse_flags(const struct parse *p)
 {
 	u64 mask = 0;
-	for (const char *at = p->value; *at;) {
+	for (char *at = p->value; *at;) {
 		size_t length = 0;
 		u32 i = 0;
 		const char *name;
@@ -181,12 +215,8 @@ static bool parse_flags(const struct parse *p)
 			length++;
 		while ((name = p->words->flag(i)) && (strlen(name) != length || strncmp(name, at, length) != 0))
 			i++;
-		if (!name) {
-			format_text(p->error, WORDS_ERROR_BYTES,
-				    "%s=%s: there is no such feature; names are parted by commas, such as npt,nrip,decode-assist",
-				    p->option->name, at);
-			return false;
-		}
+		if (!name)
+			return no_such_flag(p, at, length);
 		mask |= 1ull << i;
 		at += length + (at[length] == ',');
 	}
@@ -222,11 +252,12 @@ u32 module_find(const struct boot_info *boot, const char *name)
 
 static bool find_module(const struct parse *p, u32 *index)
 {
+	char list[LIST_BYTES];
 	*index = module_find(p->words->boot, p->value);
 	if (*index != MODULE_NONE)
 		return true;
-	format_text(p->error, WORDS_ERROR_BYTES, "%s=%s: no boot module has this name (the first word of its command line)",
-		    p->option->name, shown(p->value));
+	list_names(list, module_name, p->words);
+	format_text(p->error, WORDS_ERROR_BYTES, "%s=%s: no boot module has this name; there are: %s", p->option->name, shown(p->value), list);
 	return false;
 }
 
@@ -253,13 +284,6 @@ static bool (*const parsers[])(const struct parse *) = {
 	[WORD_FLAGS] = parse_flags, [WORD_TEXT] = parse_text, [WORD_MODULE] = parse_module, [WORD_MODULES] = parse_modules,
 };
 
-static void list_names(const struct words *w, char *to, size_t room)
-{
-	size_t used = 0;
-	for (u32 i = 0; i < w->count; i++)
-		used += (size_t)format_text(to + used, room - used, "%s%s", i ? " " : "", w->rule[i].name);
-}
-
 static bool parse_one(const struct words *w, void *to, char *word, char *error)
 {
 	char names[LIST_BYTES];
@@ -277,7 +301,7 @@ static bool parse_one(const struct words *w, void *to, char *word, char *error)
 		format_text(error, WORDS_ERROR_BYTES, "the option %s needs a value: %s=...", shown(word), word);
 		return false;
 	}
-	list_names(w, names, sizeof(names));
+	list_names(names, rule_name, w);
 	format_text(error, WORDS_ERROR_BYTES, "there is no option %s; there are %s", shown(word), names);
 	return false;
 }
@@ -285,13 +309,15 @@ static bool parse_one(const struct words *w, void *to, char *word, char *error)
 status words_parse(const struct words *w, void *to, const char *text, char error[WORDS_ERROR_BYTES])
 {
 	static char word[WORD_MOST];
-	bool cut;
+	enum cut cut;
 	error[0] = 0;
 	while ((text = next_word(text, word, &cut))) {
-		if (cut) {
-			format_text(error, WORDS_ERROR_BYTES, "the option %s... is too long or lacks its second quote", shown(word));
+		if (cut == TOO_LONG)
+			format_text(error, WORDS_ERROR_BYTES, "the option %s... is too long: it can have %u bytes", shown(word), WORD_MOST - 1);
+		else if (cut == QUOTE_OPEN)
+			format_text(error, WORDS_ERROR_BYTES, "the option %s lacks its second quote", shown(word));
+		if (cut != WHOLE)
 			return BAD_VALUE;
-		}
 		if (!parse_one(w, to, word, error))
 			return BAD_VALUE;
 	}

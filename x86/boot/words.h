@@ -9,13 +9,7 @@
 #include "core/status.h"
 #include "x86/boot/boot.h"
 
-#define WORD_NAME_BYTES 32u    /* of a name, the NUL included; as MON_NAME_MAX */
 #define WORD_MOST 2304u        /* no word is longer; what is cut off is an error */
-#define WORDS_ERROR_BYTES 320u
-
-#define MODULES_MOST 8u
-#define MODULE_NONE (~0u)
-struct module_list { u32 count, at[MODULES_MOST]; };
 
 enum word_kind {
 	WORD_ONE_OF,  /* u32: number of the word in `one_of` */

@@ -11,15 +11,17 @@
 #include "x86/cpu/string.h"
 
 #define LINE_BYTES 512u
+#define SHOWN_AT_ONCE 4u /* characters: some 9000 instructions */
 
 static struct lock lock;
 
-static void write_whole(u32 line, const void *bytes, u32 count)
+static void write_whole(u32 line, const void *bytes, u32 count, bool shown)
 {
 	bool locked = !panic_is_on();
 	if (locked)
 		lock_take(&lock);
 	serial_write((enum option_line)line, bytes, count);
+	screen_add(bytes, shown ? count : 0);
 	if (locked)
 		lock_give(&lock);
 }
@@ -32,8 +34,18 @@ void log_line(const char *format, ...)
 	u32 length = (u32)format_arguments(text, sizeof(text) - 1, format, arguments);
 	va_end(arguments);
 	text[length++] = '\n';
-	write_whole(options.log, text, length);
+	write_whole(options.log, text, length, true);
+	if (screen.later)
+		hv_logged();
 }
 
-void console_write(const void *bytes, u32 count) { write_whole(options.console, bytes, count); }
+bool log_show(void)
+{
+	lock_take(&lock);
+	bool more = screen_step(SHOWN_AT_ONCE);
+	lock_give(&lock);
+	return more;
+}
+
+void console_write(const void *bytes, u32 count) { write_whole(options.console, bytes, count, false); }
 u32 console_read(void *bytes, u32 room) { return serial_read(bytes, room); }

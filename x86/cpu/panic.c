@@ -41,6 +41,7 @@ static void begin(const char *sentence)
 {
 	u32 nobody = NOBODY, id = this_cpu()->id;
 	if (__atomic_compare_exchange_n(&speaker, &nobody, id, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
+		screen.later = false;
 		log_line("panic: %s", sentence);
 		ipi_nmi_others();
 		return;

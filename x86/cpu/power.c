@@ -54,5 +54,7 @@ _Noreturn void refuse_start(const char *format, ...)
 	format_arguments(sentence, sizeof(sentence), format, arguments);
 	va_end(arguments);
 	log_line("error: %s", sentence);
+	while (screen.columns && options.panic == PANIC_HALT)
+		hlt(); /* whoever sits there is to read it */
 	power_off();
 }

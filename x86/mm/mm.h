@@ -7,6 +7,7 @@
  *   256   0xffff800000000000   pool: base + hpa, pool blocks only          all
  *   257   0xffff808000000000   frame table and allocator's bookkeeping     all
  *   258   0xffff810000000000   device registers, uncached                  all
+ *         0xffff810040000000   the screen, if there is one, uncached       all
  *   509   0xfffffe8000000000   private halves of a VM's vCPUs              VM's space
  *   510   0xffffff0000000000   stack and slots of one processor            nobody
  *   511   0xffffffff80000000   Ringmur's image, W^X                        all
@@ -23,6 +24,7 @@
 #define POOL_BASE        0xffff800000000000ull
 #define FRAMES_BASE      0xffff808000000000ull
 #define DEVICES_BASE     0xffff810000000000ull
+#define SCREEN_BASE      (DEVICES_BASE + (1ull << 30))
 #define PRIVATE_VM_BASE  0xfffffe8000000000ull
 #define PRIVATE_CPU_BASE 0xffffff0000000000ull
 #define IMAGE_BASE       0xffffffff80000000ull
