@@ -3,6 +3,7 @@
  */
 #include "core/bits.h"
 #include "x86/boot/options.h"
+#include "x86/boot/words.h"
 #include "x86/cpu/log.h"
 
 #include <setjmp.h>
