@@ -4,7 +4,7 @@ GUESTS_OUT := build/guests
 GUESTS_32 := paging32 pagingpae realmode exceptions32
 HOSTILE_DIR := tests/hostile
 HOSTILE_OUT := build/hostile
-HOSTILE_32 := fatal32
+HOSTILE_32 := fatal32 tasks32
 GUESTS_ELF := $(patsubst $(GUESTS_DIR)/%.c,$(GUESTS_OUT)/%.elf,$(wildcard $(GUESTS_DIR)/*.c)) \
 	$(patsubst $(HOSTILE_DIR)/%.c,$(HOSTILE_OUT)/%.elf,$(wildcard $(HOSTILE_DIR)/*.c)) \
 	$(GUESTS_OUT)/hello-pvh.elf $(GUESTS_OUT)/hello-mb64.elf

@@ -46,7 +46,8 @@ fatal32 pae-pde killed: its page tables lie at fd000
 fatal32 task-nowhere killed: 
 fatal32 task-unsaved killed: 
 fatal32 code16-triple killed: triple fault
-fatal32 real-triple killed: triple fault'
+fatal32 real-triple killed: triple fault
+fatal32 vm86-triple killed: triple fault'
 machines=15 # in one host: no more than 16 can be defined
 most_exits=3000 # a line on the console is about 100
 

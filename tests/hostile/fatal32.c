@@ -150,11 +150,22 @@ static void code16_triple(void)
 	to_16();
 }
 
+/* By IRET with VM set: eight words above the flags. */
+static void vm86_triple(void)
+{
+	static const u8 ud2_insn[] = { 0x0f, 0x0b };
+
+	copy((void *)REAL, ud2_insn, sizeof ud2_insn);
+	without_idt();
+	__asm__ volatile("pushl $0\npushl $0\npushl $0\npushl $0\npushl $0\npushl %0\npushl $0x20002\npushl %1\npushl $0\niret"
+	                 : : "i"(REAL), "i"(REAL >> 4) : "memory");
+}
+
 static const struct way ways[] = {
 	{ "flat-triple", flat_triple }, { "flat-stack", flat_stack }, { "flat-code", flat_code }, { "flat-idt", idt_gone },
 	{ "paged-triple", paged_triple }, { "tables32-cr3", tables32_cr3 }, { "tables32-pde", tables32_pde }, { "pae-pdpte", pae_pdpte },
 	{ "pae-pde", pae_pde }, { "task-nowhere", task_nowhere }, { "task-unsaved", task_unsaved }, { "code16-triple", code16_triple },
-	{ "real-triple", real_triple },
+	{ "real-triple", real_triple }, { "vm86-triple", vm86_triple },
 };
 
 GUEST(fatal32)

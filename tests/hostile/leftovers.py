@@ -12,7 +12,7 @@ sys.path.insert(0, os.path.join(TOP, "tools"))
 from lab import keys
 from lab.host import BUILD, MIB, Host
 from lab.session import WORDS
-from lab.trial import hold_ends, hold_says, right, run, word
+from lab.trial import hold_ends, hold_says, right, run, wait_log, word
 
 HOST_CPUS, HOST_MEBIBYTES = 1, 192
 VICTIM_MEBIBYTES, VICTIM_DISK, GREEDY_MEBIBYTES, GREEDY_DISK = 48, 4, 110, 16
@@ -57,9 +57,7 @@ def test(rig, scratch):
     operator.home()
     log = len(rig.log_text())
     operator.command("reset victim")
-    limit = time.monotonic() + SECONDS
-    while "end: victim" not in rig.log_text()[log:] and time.monotonic() < limit:
-        time.sleep(0.2)
+    wait_log(rig, "^end: victim reset", log, SECONDS)
     zeros(rig, "victim", "after a reset")
     operator.console("victim")
     rig.line.send("k")

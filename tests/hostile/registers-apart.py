@@ -7,7 +7,7 @@ TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(TOP, "tools"))
 from lab.host import BUILD, Host
 from lab.session import WORDS
-from lab.trial import right, run
+from lab.trial import right, run, wait_log
 
 HOST_CPUS, HOST_MEBIBYTES, VM_MEBIBYTES = 1, 128, 20
 KEEPERS, LATE, SNOOP = ("a", "b"), "late-b", "snoop"
@@ -27,8 +27,16 @@ def describe(scratch):
 def test(rig, _):
     operator = rig.operator
     operator.ready(SECONDS)
-    for name in KEEPERS:
+    def filled(name):
         rig.line.wait("^own-registers: filled\n", operator.console(name), SECONDS, f"{name} holds its keys")
+
+    # Its second life begins where the first one was: nothing of that may be left, either.
+    filled("a")
+    operator.command("reset a")
+    wait_log(rig, "^end: a reset", 0, SECONDS)
+    operator.wait_state("a", "running", SECONDS)
+    for name in KEEPERS:
+        filled(name)
     operator.command(f"start {SNOOP}")
     operator.command(f"start {LATE}")
     for name in (*KEEPERS, LATE):

@@ -224,6 +224,28 @@ static void push_device(void *at)
 	__asm__ volatile("movq %%rsp, %%rbx\nmovq %0, %%rsp\npushq (%1)\nmovq %%rbx, %%rsp" : : "r"((u64)at + 8), "r"(HOLE) : "rbx", "memory");
 }
 
+/* The pointer is read, and leads nowhere: what is not carried out has changed nothing. */
+static void jump_far(void *at) { __asm__ volatile("ljmpl *(%0)" : : "r"(at) : "memory"); }
+static void load_table(void *at) { __asm__ volatile("lidt (%0)" : : "r"(at) : "memory"); }
+
+static void far_pointers(void)
+{
+	static void (*const fns[])(void *) = { jump_far, load_table };
+	struct table_pointer before, after;
+
+	__asm__ volatile("sidt %0" : "=m"(before));
+	for (unsigned i = 0; i < 2; i++) {
+		set_up(IS_ABSENT);
+		check(i ? "LIDT half in no page: #PF" : "a far pointer half in no page: #PF", faulted(guarded(fns[i], (void *)(BORDER - 3)), 0));
+		if (i && on_tcg())
+			break; /* there a hole has a value, and would be loaded */
+		set_up(IS_HOLE);
+		check("  half in a hole: an exception", guarded(fns[i], (void *)(BORDER - 3)) && untouched());
+	}
+	__asm__ volatile("sidt %0" : "=m"(after));
+	check("the vectors' table is where it was", before.base == after.base && before.limit == after.limit);
+}
+
 static void emulated(const char *name, void (*fn)(void *), unsigned first, u32 error)
 {
 	u32 rights = error == PF_W ? PF_W | PF_P : 0;
@@ -366,6 +388,7 @@ GUEST(straddle)
 		all_splits(kind);
 	modifications();
 	by_emulator();
+	far_pointers();
 	stacks();
 	for (unsigned i = 0; i < CODES; i++)
 		code_over(&codes[i]);

@@ -1,8 +1,10 @@
 """
 trial: what tests of a driven host share: words that are new in each run, checks that say themselves, the machines of the guest `hold`.
 """
+import re
 import secrets
 import tempfile
+import time
 
 from lab.line import Silence
 from lab.operator import Wrong
@@ -20,6 +22,15 @@ def right(what, holds):
     print(f"{'ok  ' if holds else 'FAIL'} {what}", flush=True)
     if not holds:
         raise Wrong(what)
+
+
+def wait_log(rig, regex, mark, seconds):
+    """Until Ringmur's log has such a line behind the mark."""
+    limit = time.monotonic() + seconds
+    while not re.search(regex, rig.log_text()[mark:], re.M):
+        if time.monotonic() > limit:
+            raise Silence(f"the log has no line {regex} after {seconds:g} s")
+        time.sleep(0.2)
 
 
 def hold_says(rig, name, regex, seconds):
