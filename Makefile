@@ -122,7 +122,7 @@ $(B)/acpi/dsdt.hex: $(ACPI_ASL) Makefile
 	$(call made,IASL)
 	$(Q)iasl -va -tc -p $(@D)/dsdt $< >$(@D)/dsdt.log 2>&1 || { cat $(@D)/dsdt.log; false; }
 	$(Q)sed -i '1,/^ \*\//d' $@
-$(B)/monitor/monitor/platform/dsdt.o $(B)/host-gcc/monitor/platform/dsdt.o $(B)/host-clang/monitor/platform/dsdt.o: $(B)/acpi/dsdt.hex
+$(patsubst %,$(B)/%/monitor/platform/dsdt.o,monitor host-gcc host-clang host-fuzz): $(B)/acpi/dsdt.hex
 
 $(B)/monitor/%.o: %.c Makefile | $(ZYDIS)/.fetched
 	@mkdir -p $(@D)
@@ -195,22 +195,18 @@ unit: unit-gcc unit-clang
 test-unit: unit
 	tools/test-runner --only unit
 
-# ---- fuzzers: libFuzzer, with the sources that each is about compiled in, so that it sees their branches ----
+# ---- fuzzers: libFuzzer. The host's objects once more, with branches that it sees; tools/fuzz runs them ----
 
-FUZZ_C      := $(wildcard tests/fuzz/fuzz_*.c)
-FUZZ_decode := x86/decode.c
-FUZZ_boot   := x86/boot/acpi.c x86/boot/memory_map.c x86/boot/multiboot.c x86/boot/options.c x86/boot/words.c x86/boot/machines.c x86/cpu/format.c
-FUZZ_monitor := $(filter-out monitor/main.c monitor/emulate% monitor/lib/call.c monitor/lib/string.c,$(MONITOR_C)) monitor/host/fake_ring0.c
-FUZZ_virtio := $(FUZZ_monitor)
-
-$(B)/host-clang/tests/fuzz/fuzz_%: tests/fuzz/fuzz_%.c $(wildcard tests/fuzz/*.h) x86/decode.c x86/decode.h $(ZYDIS_C:%=$(B)/host-clang/zydis/%.o)
-	@mkdir -p $(@D)
-	$(call made,FUZZ)
-	$(Q)$(CLANG) $(filter-out -MMD -MP,$(HOSTED)) -fsanitize=fuzzer $< $(FUZZ_$*) $(filter %.o,$^) -o $@
-$(B)/host-clang/tests/fuzz/fuzz_monitor $(B)/host-clang/tests/fuzz/fuzz_virtio: $(FUZZ_monitor) $(wildcard monitor/*.h monitor/*/*.h tests/unit/virtio_*.h) $(B)/acpi/dsdt.hex
+FUZZ_C := $(wildcard tests/fuzz/fuzz_*.c)
+$(eval $(call hosted,fuzz,$(CLANG)))
+$(B)/host-fuzz/%.o: HOSTED += -fsanitize=fuzzer-no-link
+$(patsubst %,$(B)/host-fuzz/tests/fuzz/fuzz_%,emulate load monitor virtio): $(B)/host-fuzz/monitor.a
+$(B)/host-fuzz/tests/fuzz/fuzz_%: $(B)/host-fuzz/tests/fuzz/fuzz_%.o $(B)/host-fuzz/lib.a
+	$(call made,LD)
+	$(Q)$(CLANG) -fsanitize=address,undefined,fuzzer -o $@ $(filter %.o,$^) $(filter %/monitor.a,$^) $(filter %/lib.a,$^)
 
 .PHONY: fuzz
-fuzz: $(FUZZ_C:%.c=$(B)/host-clang/%)
+fuzz: $(FUZZ_C:%.c=$(B)/host-fuzz/%)
 
 # ---- guests: userlands for the stock kernel ----
 
@@ -380,6 +376,7 @@ everything: all unit fuzz guests monitors guest-debian guest-debian-membench gue
 help:
 	@echo "make             Ringmur and its monitor: build/ringmur.elf, build/ringmur.bin, build/monitor.elf"
 	@echo "make unit        the unit tests, by gcc and clang; make test-unit runs them too"
+	@echo "make fuzz        the fuzzers; tools/fuzz builds and runs them"
 	@echo "make guests      the own guests, build/guests/*.elf, and the hostile ones, build/hostile/*.elf"
 	@echo "make iso         build/ringmur.iso: a disc that boots Ringmur and its Debian by GRUB"
 	@echo "make lint        everything that can be said of the sources without running them"

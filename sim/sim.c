@@ -141,7 +141,8 @@ struct sim *sim_new(const struct sim_config *c)
 	s->frames.at = calloc(s->frames.limit, sizeof(struct frame));
 	s->seen = calloc(s->frames.limit, sizeof(u32));
 	s->ram.bytes = s->frames.limit << PAGE_SHIFT;
-	s->ram.at = aligned_alloc(BLOCK_SIZE, align_up(s->ram.bytes, BLOCK_SIZE));
+	s->own_ram = c->ram ? NULL : aligned_alloc(BLOCK_SIZE, align_up(s->ram.bytes, BLOCK_SIZE));
+	s->ram.at = c->ram ? c->ram : s->own_ram;
 	s->alloc_memory = calloc(1, alloc_bytes(s->frames.limit));
 	CHECK(s->frames.at && s->seen && s->ram.at && s->alloc_memory);
 	lay_out_ram(s);
@@ -160,7 +161,7 @@ void sim_free(struct sim *s)
 {
 	free(s->frames.at);
 	free(s->seen);
-	free(s->ram.at);
+	free(s->own_ram);
 	free(s->alloc_memory);
 	free(s);
 }

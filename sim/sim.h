@@ -65,6 +65,7 @@ struct sim_config {
 	u32 tags;   /* 0: 16 */
 	bool flush_by_tag;
 	bool small; /* pmaps without 2 MiB leaves */
+	void *ram;  /* `frames` of memory that stay the caller's; NULL: allocated, and freed by sim_free */
 	u64 seed;
 };
 
@@ -84,6 +85,7 @@ struct sim {
 	bool quiet;       /* the adversary sleeps */
 	bool pool_map_fails;
 	u64 fills, uses, flushes, wraps, scrubs; /* statistics: a test that never fills shows nothing */
+	void *own_ram;    /* to be freed */
 	u32 *seen;        /* the auditor's */
 	u64 starts;       /* of VMs */
 };

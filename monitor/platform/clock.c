@@ -5,6 +5,7 @@
 
 #define KHZ 1000u
 #define TSC_KHZ_IF_UNKNOWN 1000000u
+#define TSC_MOST (1ull << 63) /* at 4 GHz: 73 years */
 
 /* floor(2^64 * a / b), a < b < 2^63: long division, one bit a step. */
 static u64 fraction(u64 a, u64 b)
@@ -38,10 +39,18 @@ u64 clock_ticks(const struct clock *c, u64 tsc)
 
 u64 clock_tsc(const struct clock *c, u64 ticks)
 {
-	u64 whole = ticks / c->hz, rest = ticks % c->hz;
-	u64 tsc = whole * c->tsc_hz + rest * c->tsc_hz / c->hz;
+	u64 whole = ticks / c->hz, rest = ticks % c->hz, step = 1, before;
 
-	while (clock_ticks(c, tsc) < ticks) /* the fraction was rounded down: a few steps at most */
-		tsc++;
-	return tsc;
+	if (whole >= TSC_MOST / c->tsc_hz)
+		return CLOCK_NEVER;
+	before = whole * c->tsc_hz + rest * c->tsc_hz / c->hz;
+	if (clock_ticks(c, before) >= ticks)
+		return before;
+	/* The fraction was rounded down: one step more will do, or, after years, some thousands, found by doubling and halving. */
+	for (; clock_ticks(c, before + step) < ticks; step *= 2)
+		before += step;
+	while ((step /= 2) != 0)
+		if (clock_ticks(c, before + step) < ticks)
+			before += step;
+	return before + 1;
 }

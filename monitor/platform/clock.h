@@ -17,7 +17,8 @@ void clock_init(struct clock *c, u32 hz, u64 tsc_khz);
 /* Whole ticks from TSC 0 to `tsc`. */
 u64 clock_ticks(const struct clock *c, u64 tsc);
 
-/* The first TSC value at which clock_ticks() gives `ticks` or more. */
+/* The first TSC value at which clock_ticks() gives `ticks` or more; CLOCK_NEVER if the TSC does not come to that. */
+#define CLOCK_NEVER (~0ull)
 u64 clock_tsc(const struct clock *c, u64 ticks);
 
 #endif

@@ -1,5 +1,6 @@
 /*
- * fuzz_boot: what loaders and firmware hand over, made up by libFuzzer. The first byte chooses the parser, the rest is memory from BASE on.
+ * fuzz_boot: what loaders, firmware and people hand over, made up by libFuzzer: Multiboot 1 and 2, ACPI, lines of `vms`, the command line.
+ * The first byte chooses the parser, the rest is memory from BASE on, or the text.
  *
  * A read gives a copy of exactly the bytes asked for, so that the address sanitizer sees one more.
  */
@@ -28,7 +29,8 @@ static void fuzz_machines(const u8 *bytes, size_t length)
 	if ((r == OK) == !!error[0] || count > MACHINES_MAX || (r == OK && !count))
 		abort();
 	for (u32 i = 0; i < count; i++)
-		if (at[i].kernel >= boot.module_count || !at[i].name[0] || at[i].modules.count > MODULES_MOST)
+		if (at[i].kernel >= boot.module_count || !at[i].name[0] || at[i].modules.count > MODULES_MOST || !at[i].vcpus || !at[i].weight ||
+		    at[i].memory < 1 << 20 || at[i].disk.bytes % 512 || !memchr(at[i].cmdline, 0, sizeof(at[i].cmdline)))
 			abort();
 }
 
@@ -70,37 +72,64 @@ static void fuzz_loader(u32 magic, const struct reader *reader)
 	check_boot(&boot);
 }
 
-/* The input's sums are made right: a fuzzer finds them too seldom. */
+/* The byte at `sum` makes those of [at, at + bytes) sum up to 0: a fuzzer finds that too seldom. */
+static void mend_sum(u8 *at, size_t bytes, size_t sum)
+{
+	u8 all = 0;
+	for (size_t i = 0; i < bytes; i++)
+		all = (u8)(all + at[i]);
+	at[sum] = (u8)(at[sum] - all);
+}
+
 static void fuzz_acpi(u8 *bytes, size_t length, const struct reader *reader)
 {
 	struct boot_info boot = { 0 };
 	u32 rsdp = length < RSDP_BYTES ? (u32)length : RSDP_BYTES;
+	if (rsdp == RSDP_BYTES) {
+		mend_sum(bytes, 20, 8);
+		mend_sum(bytes, RSDP_BYTES, 32);
+	}
 	for (u32 at = 0; at + 36 <= length; at += 4) {
 		u32 table = get32(bytes + at + 4);
-		u8 sum = 0;
 		if (memcmp(bytes + at, "RSDT", 4) && memcmp(bytes + at, "XSDT", 4) && memcmp(bytes + at, "APIC", 4) &&
 		    memcmp(bytes + at, "FACP", 4) && memcmp(bytes + at, "DSDT", 4))
 			continue;
-		for (u32 i = 0; i < table && at + i < length; i++)
-			sum = (u8)(sum + bytes[at + i]);
-		bytes[at + 9] = (u8)(bytes[at + 9] - sum);
+		mend_sum(bytes + at, table < length - at ? table : length - at, 9);
 	}
 	if (acpi_parse(reader, bytes, rsdp, 0, &boot) == OK && !boot.cpu_count)
 		abort();
 	check_boot(&boot);
 }
 
+static void check_options(const struct options *o)
+{
+	if (o->mem < 1 << 20 || o->mem > 511ull << 30 || !o->vcpus || o->vcpus > MAX_CPUS || !o->cpus || o->cpus > MAX_CPUS ||
+	    o->mark_port > 0xffff || o->console > LINE_NONE || o->log > LINE_NONE || o->panic > PANIC_EXIT || o->operator > ANSWER_YES ||
+	    !memchr(o->name, 0, sizeof(o->name)))
+		abort();
+}
+
+/* The last of two equal words wins: all of it twice says the same. */
 static void fuzz_options(const u8 *bytes, size_t length)
 {
-	struct options o;
-	char error[WORDS_ERROR_BYTES];
-	char *text = malloc(length + 1);
+	struct options once, twice;
+	char error[WORDS_ERROR_BYTES], *text = malloc(2 * length + 2);
 	if (!text)
 		abort();
 	memcpy(text, bytes, length);
 	text[length] = 0;
-	options_defaults(&o);
-	if ((options_parse(&o, text, error) == OK) != !error[0])
+	length = strlen(text);
+	memset(&once, 0, sizeof(once));
+	options_defaults(&once);
+	twice = once;
+	status st = options_parse(&once, text, error);
+	if ((st == OK) != !error[0])
+		abort();
+	check_options(&once);
+	text[length] = ' ';
+	memcpy(text + length + 1, text, length);
+	text[2 * length + 1] = 0;
+	if (st == OK && (options_parse(&twice, text, error) != OK || memcmp(&once, &twice, sizeof(once)) != 0))
 		abort();
 	free(text);
 }

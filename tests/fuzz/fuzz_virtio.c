@@ -48,14 +48,14 @@ static void describe(struct ring *r, const u8 *s)
 static void chain(struct ring *r, const u8 *s)
 {
 	static const u8 types[] = { 0, 1, 4, 8, 0, 1, 1, 3 };
-	u32 count = 1 + (s[1] & 3), reads = s[1] >> 2 & 3;
+	u32 count = 1 + (s[1] & 3), reads = s[1] >> 2 & 3, last = s[6] & 4 ? 1 : 16; /* 1: room for a request's status alone */
 	struct ring_buffer b[4];
 	u64 at;
 
 	ring_put(BUFFERS, 8, types[s[2] & 7]);
 	ring_put(BUFFERS + 8, 8, s[2] & 0x80 ? ~0ull >> (s[3] & 63) : s[3] % 40u);
 	for (u32 i = 0; i < count; i++)
-		b[i] = (struct ring_buffer){ BUFFERS + 0x1000 * i, i == 0 || i == 3 ? 16 : (s[4] & 15) * 256u, i >= reads };
+		b[i] = (struct ring_buffer){ BUFFERS + 0x1000 * i, i == 0 ? 16 : i == 3 ? last : (s[4] & 15) * 256u, i >= reads };
 	at = r->descriptors + RING_DESCRIPTOR * ((u32)(ring_chain(r, b, count) + (s[6] & 3)) % r->size);
 	if ((s[1] & 0xc0) == 0)
 		ring_put(at, 8, address(s[7], (u16)(s[5] << 8)));

@@ -4,12 +4,8 @@
 #ifndef TESTS_EMULATE_WORLD_H
 #define TESTS_EMULATE_WORLD_H
 
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include <cmocka.h>
 
 #include "monitor/emulate.h"
 #include "monitor/emulate_internal.h"
@@ -17,6 +13,13 @@
 #define DATA       0x10000000ull
 #define DATA_BYTES 0x8000ull
 #define DEVICE     0x30000000ull /* one page of a device */
+
+/* No cmocka here: fuzzers use this too. */
+static inline void world_must(bool right)
+{
+	if (!right)
+		abort();
+}
 
 struct world {
 	u8 ram[DATA_BYTES];       /* at DATA */
@@ -33,7 +36,7 @@ struct world {
 
 static inline bool touches(u64 page, u64 gva, u32 length)
 {
-	return page && gva < page + PAGE_SIZE && gva + length > page;
+	return page && gva < page + PAGE_SIZE && gva + length > page && gva + length > gva;
 }
 
 static inline enum emulate_access page_fault(u64 gva, u32 error, struct emulate_fault *fault)
@@ -42,15 +45,21 @@ static inline enum emulate_access page_fault(u64 gva, u32 error, struct emulate_
 	return EMULATE_ACCESS_FAULT;
 }
 
+/* An access may be one over the end of all addresses. */
+static inline bool within(u64 gva, u32 length, u64 first, u64 bytes)
+{
+	return gva - first < bytes && length <= bytes - (gva - first);
+}
+
 static inline enum emulate_access where(struct world *w, u64 gva, u32 length, bool write, u64 *gpa, struct emulate_fault *fault)
 {
 	if (touches(w->absent, gva, length))
 		return page_fault(gva < w->absent ? w->absent : gva, write ? 2 : 0, fault);
 	if (write && touches(w->read_only, gva, length))
 		return page_fault(gva < w->read_only ? w->read_only : gva, 3, fault);
-	if (gva >= DATA && gva + length <= DATA + DATA_BYTES)
+	if (within(gva, length, DATA, DATA_BYTES))
 		return EMULATE_ACCESS_DONE;
-	if (gva >= DEVICE && gva + length <= DEVICE + PAGE_SIZE) {
+	if (within(gva, length, DEVICE, PAGE_SIZE)) {
 		*gpa = gva;
 		return EMULATE_ACCESS_DEVICE;
 	}
@@ -62,7 +71,7 @@ static inline enum emulate_access world_read(void *context, u64 gva, void *to, u
 	struct world *w = context;
 	enum emulate_access a = where(w, gva, length, false, gpa, fault);
 
-	assert_in_range(length, 1, EMULATE_ACCESS_MAX);
+	world_must(length >= 1 && length <= EMULATE_ACCESS_MAX);
 	if (a == EMULATE_ACCESS_DONE)
 		memcpy(to, w->ram + (gva - DATA), length);
 	return a;
@@ -73,7 +82,7 @@ static inline enum emulate_access world_write(void *context, u64 gva, const void
 	struct world *w = context;
 	enum emulate_access a = where(w, gva, length, true, gpa, fault);
 
-	assert_in_range(length, 1, EMULATE_ACCESS_MAX);
+	world_must(length >= 1 && length <= EMULATE_ACCESS_MAX);
 	if (a == EMULATE_ACCESS_DONE) {
 		memcpy(w->ram + (gva - DATA), from, length);
 		w->writes++;
@@ -86,7 +95,7 @@ static inline enum emulate_access world_fetch(void *context, u64 gva, void *to, 
 	struct world *w = context;
 
 	w->fetches++;
-	if (gva < w->fetch_base || gva + length > w->fetch_base + sizeof(w->code))
+	if (!within(gva, length, w->fetch_base, sizeof(w->code)))
 		return page_fault(gva, 0x10, fault);
 	memcpy(to, w->code + (gva - w->fetch_base), length);
 	return EMULATE_ACCESS_DONE;
@@ -97,7 +106,7 @@ static inline u64 world_mmio_read(void *context, u64 gpa, u32 size)
 	struct world *w = context;
 	u64 value = 0;
 
-	assert_true(size == 1 || size == 2 || size == 4 || size == 8);
+	world_must(size == 1 || size == 2 || size == 4 || size == 8);
 	w->device_reads++;
 	memcpy(&value, w->device + (gpa - DEVICE), size);
 	return value;
@@ -107,7 +116,7 @@ static inline void world_mmio_write(void *context, u64 gpa, u32 size, u64 value)
 {
 	struct world *w = context;
 
-	assert_true(size == 1 || size == 2 || size == 4 || size == 8);
+	world_must(size == 1 || size == 2 || size == 4 || size == 8);
 	w->device_writes++;
 	memcpy(w->device + (gpa - DEVICE), &value, size);
 }
@@ -173,7 +182,7 @@ static inline struct world *new_world(void)
 {
 	struct world *w = calloc(1, sizeof(*w));
 
-	assert_non_null(w);
+	world_must(w != NULL);
 	return w;
 }
 

@@ -2,9 +2,7 @@
  * The guest walker against the independent MMU: random tables, modes and accesses; the same answer, the same error code, the
  * same A and D bits, byte for byte. Then the cases that randomness would only meet by luck.
  */
-#include "core/gwalk_fast.h"
-#include "sim/mmu.h"
-#include "sim/sim.h"
+#include "tests/fuzz/compare_mmu.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -14,48 +12,17 @@
 
 #include <cmocka.h>
 
-#define FRAMES 8u
-#define BYTES  (FRAMES * PAGE_SIZE)
 #define ROUNDS 60000u
 
-static struct {
-	u8 ours[BYTES], theirs[BYTES]; /* the guest's memory, before both walks the same */
-	u64 random;
-	u64 faults, successes, outside, marks, twice;
-} t;
+static u64 seed;
 
 static u64 dice(u64 below)
 {
-	t.random ^= t.random << 13;
-	t.random ^= t.random >> 7;
-	t.random ^= t.random << 17;
-	return (t.random >> 8) % below;
+	seed ^= seed << 13;
+	seed ^= seed >> 7;
+	seed ^= seed << 17;
+	return (seed >> 8) % below;
 }
-
-static status read_ours(void *context, gpa_t at, u32 size, u64 *value)
-{
-	(void)context;
-	if (at.v > BYTES - size)
-		return BAD_ADDRESS;
-	*value = 0;
-	memcpy(value, t.ours + at.v, size);
-	return OK;
-}
-
-static status exchange_ours(void *context, gpa_t at, u32 size, u64 expected, u64 value)
-{
-	(void)context;
-	u64 now = 0;
-	assert_true(at.v <= BYTES - size);
-	memcpy(&now, t.ours + at.v, size);
-	if (now != expected)
-		return AGAIN;
-	memcpy(t.ours + at.v, &value, size);
-	t.marks++;
-	return OK;
-}
-
-static const struct gwalk_memory memory = { read_ours, exchange_ours, NULL };
 
 /* ---- random tables ---- */
 
@@ -77,7 +44,7 @@ static struct mmu_guest some_guest(int kind)
 		g.cr4 |= 1ull << 12;
 	g.efer |= dice(2) << 11;
 	g.rflags = dice(2) << 18;
-	g.cr3 = dice(FRAMES) << 12 | dice(2) << 3;
+	g.cr3 = dice(WALK_FRAMES) << 12 | dice(2) << 3;
 	if (kind == PAE)
 		g.cr3 |= dice(128) << 5;
 	return g;
@@ -86,7 +53,7 @@ static struct mmu_guest some_guest(int kind)
 /* Mostly a good entry that leads on inside the memory; now and then absent, large, or with a bit that may be reserved. */
 static u64 some_entry(u32 bytes, bool pointer)
 {
-	u64 e = dice(FRAMES) << 12;
+	u64 e = dice(WALK_FRAMES) << 12;
 	if (pointer)
 		e |= dice(2) << 3 | dice(8) << 9;
 	else
@@ -107,7 +74,7 @@ static u64 some_entry(u32 bytes, bool pointer)
 
 static void put(u64 at, u32 bytes, u64 entry)
 {
-	memcpy(t.ours + at, &entry, bytes);
+	memcpy(walked.ours + at, &entry, bytes);
 }
 
 /* Entries on the way of `address`, wherever the way leads. */
@@ -121,69 +88,34 @@ static void lay_way(const struct mmu_guest *g, int kind, u64 address)
 		u64 span = pointer ? 4 : PAGE_SIZE / bytes;
 		u64 at = table + (address >> lows[kind][i]) % span * bytes;
 		u64 entry = some_entry(bytes, pointer);
-		if (at > BYTES - bytes)
+		if (at > WALK_BYTES - bytes)
 			return;
 		put(at, bytes, entry);
 		table = entry & (kind == B32 ? 0xfffff000 : GPTE_ADDRESS);
 	}
 }
 
-/* ---- one access, twice ---- */
-
-static struct gwalk_mode mode_for(const struct mmu_guest *g)
-{
-	struct gwalk_registers r = { .cr0 = g->cr0, .cr3 = g->cr3, .cr4 = g->cr4, .efer = g->efer, .rflags = g->rflags };
-	struct gwalk_cpu c = { .maxphyaddr = (u8)g->physical_bits, .gib_pages = g->page1g, .nx = g->nx, .pse36 = g->pse36 };
-	return gwalk_mode_of(&r, &c);
-}
-
-static void compare(const struct mmu_guest *g, u64 address, u32 access, bool update, bool fast)
-{
-	struct mmu_ram ram = { t.theirs, BYTES };
-	struct gwalk_mode m = mode_for(g);
-	struct gwalk_result r = { .error = 0 };
-	memcpy(t.theirs, t.ours, BYTES);
-	struct mmu_answer is = mmu_guest_access(g, &ram, address, access, update);
-	status st = fast ? gwalk_with(&m, &memory, NULL, gva(address), access, update, &r) :
-			   gwalk(&m, &memory, NULL, gva(address), access, update, &r);
-	if (st == AGAIN) { /* an entry that is met twice on one way: its first mark makes the second look changed */
-		assert_true(!is.fault && !is.outside);
-		t.twice++;
-		return;
-	}
-	bool same = is.outside ? st == BAD_ADDRESS :
-		    is.fault ? st == FAULT && r.error == is.error :
-			       st == OK && r.at.v == is.address && (r.page_size == is.page_bytes);
-	if (same && memcmp(t.ours, t.theirs, BYTES) == 0) {
-		is.outside ? t.outside++ : is.fault ? t.faults++ : t.successes++;
-		return;
-	}
-	sim_fail("cr0 %lx cr3 %lx cr4 %lx efer %lx width %u: %lx for %x: %s at %lx error %x, should be %s at %lx error %x%s",
-		 (unsigned long)g->cr0, (unsigned long)g->cr3, (unsigned long)g->cr4, (unsigned long)g->efer, g->physical_bits,
-		 (unsigned long)address, access, status_name(st), (unsigned long)r.at.v, r.error,
-		 is.outside ? "outside" : is.fault ? "fault" : "ok", (unsigned long)is.address, is.error,
-		 same ? "; A or D differ" : "");
-}
+/* ---- both walks ---- */
 
 static void test_against_the_mmu(void **state)
 {
 	(void)state;
 	for (int kind = OFF; kind < KINDS; kind++) {
-		t.random = 0x1234567 + (u64)kind;
-		t.faults = t.successes = t.outside = t.marks = t.twice = 0;
+		seed = 0x1234567 + (u64)kind;
+		walked.faults = walked.successes = walked.outside = walked.marks = walked.twice = 0;
 		for (u32 i = 0; i < ROUNDS; i++) {
 			struct mmu_guest g = some_guest(kind);
 			u64 address = dice(1ull << 55) & (kind == L5 ? BITS(56, 0) : kind == L4 ? BITS(47, 0) : BITS(31, 0));
 			lay_way(&g, kind, address);
 			static const u32 accesses[] = { 0, GW_WRITE, GW_FETCH, GW_USER, GW_USER | GW_WRITE, GW_USER | GW_FETCH };
 			u32 access = accesses[dice(6)];
-			compare(&g, address, access, dice(4) != 0, dice(2));
-			compare(&g, address, accesses[dice(6)], true, true); /* A and D may be set by now */
+			compare_mmu(&g, address, access, dice(4) != 0, dice(2));
+			compare_mmu(&g, address, accesses[dice(6)], true, true); /* A and D may be set by now */
 		}
-		if (kind != OFF && (t.faults < ROUNDS / 10 || t.successes < ROUNDS / 10 || t.marks < ROUNDS / 10 ||
-				    t.twice > ROUNDS / 10))
-			sim_fail("kind %d met too little: %lu faults, %lu successes, %lu marks", kind, (unsigned long)t.faults,
-				 (unsigned long)t.successes, (unsigned long)t.marks);
+		if (kind != OFF && (walked.faults < ROUNDS / 10 || walked.successes < ROUNDS / 10 || walked.marks < ROUNDS / 10 ||
+				    walked.twice > ROUNDS / 10))
+			sim_fail("kind %d met too little: %lu faults, %lu successes, %lu marks", kind, (unsigned long)walked.faults,
+				 (unsigned long)walked.successes, (unsigned long)walked.marks);
 	}
 }
 
@@ -191,7 +123,7 @@ static void test_against_the_mmu(void **state)
 static void lay_with_bit(int kind, u32 levels, u32 level, bool large, u32 n)
 {
 	u32 bytes = kind == B32 ? 4 : 8;
-	memset(t.ours, 0, BYTES);
+	memset(walked.ours, 0, WALK_BYTES);
 	for (u32 i = 0; i < levels; i++) {
 		bool pointer = kind == PAE && i == 0;
 		u64 entry = (u64)(i + 1) << 12 | (pointer ? GPTE_P : GPTE_P | GPTE_W | GPTE_U);
@@ -205,11 +137,11 @@ static void flip_bit(int kind, u32 levels, u32 level, u32 n)
 {
 	static const u32 accesses[] = { GW_WRITE, GW_USER, GW_FETCH };
 	for (u32 round = 0; round < 48; round++) {
-		t.random = 77 + round;
+		seed = 77 + round;
 		struct mmu_guest g = some_guest(kind);
 		g.cr3 = 0;
 		lay_with_bit(kind, levels, level, round & 1, n);
-		compare(&g, 0x123, accesses[round % 3], true, round & 2);
+		compare_mmu(&g, 0x123, accesses[round % 3], true, round & 2);
 	}
 }
 
@@ -228,7 +160,7 @@ static void test_every_bit_of_every_level(void **state)
 
 static struct mmu_guest long_guest(void)
 {
-	memset(t.ours, 0, BYTES);
+	memset(walked.ours, 0, WALK_BYTES);
 	put(0x1000, 8, 0x2007);
 	put(0x2000, 8, 0x3007);
 	put(0x3000, 8, 0x4007);
@@ -240,7 +172,7 @@ static struct mmu_guest long_guest(void)
 static u64 entry_at(u64 at)
 {
 	u64 e;
-	memcpy(&e, t.ours + at, 8);
+	memcpy(&e, walked.ours + at, 8);
 	return e;
 }
 
@@ -248,21 +180,21 @@ static void test_marks_only_after_success(void **state)
 {
 	(void)state;
 	struct mmu_guest g = long_guest();
-	struct gwalk_mode m = mode_for(&g);
+	struct gwalk_mode m = walk_mode(&g);
 	struct gwalk_result r;
 	put(0x4000, 8, 0x5005); /* read-only */
-	assert_int_equal(gwalk(&m, &memory, NULL, gva(0x10), GW_WRITE | GW_USER, true, &r), FAULT);
+	assert_int_equal(gwalk(&m, &walk_memory, NULL, gva(0x10), GW_WRITE | GW_USER, true, &r), FAULT);
 	assert_int_equal(r.error, GW_PRESENT | GW_WRITE | GW_USER);
 	for (u64 at = 0x1000; at <= 0x4000; at += 0x1000)
 		assert_int_equal(entry_at(at) & (GPTE_A | GPTE_D), 0);
-	assert_int_equal(gwalk(&m, &memory, NULL, gva(0x10), GW_USER, true, &r), OK);
+	assert_int_equal(gwalk(&m, &walk_memory, NULL, gva(0x10), GW_USER, true, &r), OK);
 	assert_int_equal(entry_at(0x1000) & (GPTE_A | GPTE_D), GPTE_A);
 	assert_int_equal(entry_at(0x4000) & (GPTE_A | GPTE_D), GPTE_A);
 	assert_false(r.writable);
 	put(0x4000, 8, 0x5007);
-	assert_int_equal(gwalk(&m, &memory, NULL, gva(0x10), GW_USER | GW_WRITE, false, &r), OK);
+	assert_int_equal(gwalk(&m, &walk_memory, NULL, gva(0x10), GW_USER | GW_WRITE, false, &r), OK);
 	assert_int_equal(entry_at(0x4000) & GPTE_D, 0);
-	assert_int_equal(gwalk(&m, &memory, NULL, gva(0x10), GW_USER | GW_WRITE, true, &r), OK);
+	assert_int_equal(gwalk(&m, &walk_memory, NULL, gva(0x10), GW_USER | GW_WRITE, true, &r), OK);
 	assert_int_equal(entry_at(0x4000) & GPTE_D, GPTE_D);
 	assert_int_equal(entry_at(0x3000) & GPTE_D, 0);
 }
@@ -276,9 +208,9 @@ static status exchange_too_late(void *context, gpa_t at, u32 size, u64 expected,
 static void test_an_entry_that_changes_underneath(void **state)
 {
 	(void)state;
-	const struct gwalk_memory late = { read_ours, exchange_too_late, NULL };
+	const struct gwalk_memory late = { walk_read, exchange_too_late, NULL };
 	struct mmu_guest g = long_guest();
-	struct gwalk_mode m = mode_for(&g);
+	struct gwalk_mode m = walk_mode(&g);
 	struct gwalk_result r;
 	assert_int_equal(gwalk_with(&m, &late, NULL, gva(0x10), 0, true, &r), AGAIN);
 	assert_int_equal(gwalk_with(&m, &late, NULL, gva(0x10), 0, false, &r), OK);
@@ -287,13 +219,13 @@ static void test_an_entry_that_changes_underneath(void **state)
 static void test_pae_pointers_as_loaded(void **state)
 {
 	(void)state;
-	memset(t.ours, 0, BYTES);
+	memset(walked.ours, 0, WALK_BYTES);
 	put(0x2000, 8, 0x3007);
 	put(0x3000 + 8 * 5, 8, 0x7007);
 	const u64 loaded[4] = { 0, 0x2001, 0, 0 };
-	const struct gwalk_memory with = { read_ours, exchange_ours, loaded };
+	const struct gwalk_memory with = { walk_read, walk_exchange, loaded };
 	struct mmu_guest g = { .cr0 = 1ull << 31, .cr4 = 1ull << 5, .physical_bits = 40 };
-	struct gwalk_mode m = mode_for(&g);
+	struct gwalk_mode m = walk_mode(&g);
 	struct gwalk_result r;
 	assert_int_equal(gwalk(&m, &with, NULL, gva(0x40005123), 0, true, &r), OK);
 	assert_int_equal(r.at.v, 0x7123);
@@ -312,8 +244,8 @@ static void test_fetch_bit(void **state)
 	for (u32 i = 0; i < 4; i++) {
 		g.efer = 1ull << 10 | (u64)(i & 1) << 11;
 		g.cr4 = 1ull << 5 | (u64)(i >> 1) << 20;
-		struct gwalk_mode m = mode_for(&g);
-		assert_int_equal(gwalk(&m, &memory, NULL, gva(0), GW_FETCH, true, &r), FAULT);
+		struct gwalk_mode m = walk_mode(&g);
+		assert_int_equal(gwalk(&m, &walk_memory, NULL, gva(0), GW_FETCH, true, &r), FAULT);
 		assert_int_equal(r.error, i ? GW_FETCH : 0);
 	}
 }

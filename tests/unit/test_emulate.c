@@ -2,6 +2,13 @@
  * test_emulate: the instruction emulator against the manual, where it cannot be compared with a processor (test_emulate_native): modes,
  * segments, devices, faults in the middle, strings, and whatever bytes there are.
  */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
 #include "tests/unit/emulate_world.h"
 
 static void test_rip_relative_and_width(void **unused)

@@ -3,84 +3,17 @@
  * registers, flags and memory. It is executed natively (a small generated function loads every register, executes it, stores every register)
  * on memory at DATA, and emulated on a copy. Registers, memory and the flags that the instruction defines must agree.
  */
-#include "tests/unit/emulate_world.h"
-
+#include <setjmp.h>
+#include <stdarg.h>
 #include <stdio.h>
-#include <sys/mman.h>
+#include <stdlib.h>
+#include <string.h>
 
-#define STATE      0x20000000ull
-#define CODE       0x20010000ull
-#define ROUNDS     400u
+#include <cmocka.h>
 
-/* ---- the native side ---- */
+#include "tests/unit/emulate_native.h"
 
-struct state {
-	u64 in[MON_GPRS], in_flags;
-	u64 out[MON_GPRS], out_flags;
-	u64 host_rsp;
-};
-
-static struct state *const state = (struct state *)STATE;
-static u8 *code_end;
-
-static void put(const void *bytes, size_t n)
-{
-	memcpy(code_end, bytes, n);
-	code_end += n;
-}
-#define PUT(...) put((const u8[]){ __VA_ARGS__ }, sizeof((const u8[]){ __VA_ARGS__ }))
-
-/* MOV between a register and an absolute address: opcode 8B loads, 89 stores. */
-static void put_move(u8 opcode, u32 reg, u64 address)
-{
-	u32 a = (u32)address;
-
-	PUT((u8)(0x48 | (reg >= 8 ? 4 : 0)), opcode, (u8)((reg & 7) << 3 | 4), 0x25);
-	put(&a, sizeof(a));
-}
-
-static u64 state_at(size_t offset) { return STATE + offset; }
-
-static void execute(const u8 *insn, u32 length)
-{
-	u32 flags_in = (u32)state_at(offsetof(struct state, in_flags)), flags_out = (u32)state_at(offsetof(struct state, out_flags));
-
-	code_end = (u8 *)CODE;
-	PUT(0x53, 0x55, 0x41, 0x54, 0x41, 0x55, 0x41, 0x56, 0x41, 0x57); /* push rbx rbp r12..r15 */
-	put_move(0x89, MON_RSP, state_at(offsetof(struct state, host_rsp)));
-	PUT(0xff, 0x34, 0x25); /* push [in_flags] */
-	put(&flags_in, 4);
-	PUT(0x9d); /* popfq */
-	for (u32 r = 0; r < MON_GPRS; r++)
-		put_move(0x8b, r, state_at(offsetof(struct state, in) + 8 * r));
-	put(insn, length);
-	put_move(0x89, MON_RSP, state_at(offsetof(struct state, out) + 8 * MON_RSP));
-	put_move(0x8b, MON_RSP, state_at(offsetof(struct state, host_rsp)));
-	PUT(0x9c, 0x8f, 0x04, 0x25); /* pushfq; pop [out_flags] */
-	put(&flags_out, 4);
-	for (u32 r = 0; r < MON_GPRS; r++)
-		if (r != MON_RSP)
-			put_move(0x89, r, state_at(offsetof(struct state, out) + 8 * r));
-	PUT(0xfc, 0x41, 0x5f, 0x41, 0x5e, 0x41, 0x5d, 0x41, 0x5c, 0x5d, 0x5b, 0xc3); /* cld, pops, ret */
-	((void (*)(void))(uintptr_t)CODE)();
-}
-
-static void *map_at(u64 address, u64 bytes, int protection)
-{
-	void *p = mmap((void *)address, bytes, protection, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
-
-	assert_ptr_equal(p, (void *)address);
-	return p;
-}
-
-static int map_native(void **unused)
-{
-	(void)unused;
-	map_at(DATA, DATA_BYTES, PROT_READ | PROT_WRITE);
-	map_at(STATE, PAGE_SIZE, PROT_READ | PROT_WRITE);
-	map_at(CODE, PAGE_SIZE, PROT_READ | PROT_WRITE | PROT_EXEC);
-	return 0;
-}
+#define ROUNDS 400u
 
 /* ---- random instructions ---- */
 enum template_flags { T_0F = 1, T_IMM8 = 2, T_IMM_FULL = 4, T_LOCK = 8, T_GROUP = 16, T_STRING = 32, T_BYTE = 64, T_BIT = 128, T_REP_COMPARE = 256,
@@ -215,16 +148,6 @@ static void random_memory(struct world *w)
 	memcpy((void *)DATA, w->ram, DATA_BYTES);
 }
 
-static u64 undefined_flags(const u8 *insn, u32 n)
-{
-	ZydisDecoder d;
-	ZydisDecodedInstruction i;
-
-	assert_true(ZYAN_SUCCESS(ZydisDecoderInit(&d, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64)));
-	assert_true(ZYAN_SUCCESS(ZydisDecoderDecodeInstruction(&d, NULL, insn, n, &i)));
-	return i.cpu_flags ? i.cpu_flags->undefined : 0;
-}
-
 static void compare_one(struct world *w, const struct template *t)
 {
 	u8 insn[16];
@@ -268,5 +191,6 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = { cmocka_unit_test(test_against_the_processor) };
 
-	return cmocka_run_group_tests(tests, map_native, NULL);
+	map_native();
+	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -82,6 +82,19 @@ static void time_and_ticks_agree(void **state)
 	assert_int_equal(clock_ticks(&pit.clock, 3600 * FAKE_SECOND), 3600ull * PIT_HZ - 1); /* rounded down */
 }
 
+/* The first instant of a tick is found in a few steps, however long the machine has run; beyond the TSC's end there is none. */
+static void a_clock_that_runs_for_centuries(void **state)
+{
+	(void)state;
+	for (u64 seconds = 1; seconds < 9000000000ull; seconds = seconds * 3 + 7) { /* 285 years */
+		u64 ticks = seconds * PIT_HZ + seconds % PIT_HZ, tsc = clock_tsc(&pit.clock, ticks);
+
+		assert_true(clock_ticks(&pit.clock, tsc) >= ticks);
+		assert_true(clock_ticks(&pit.clock, tsc - 1) < ticks);
+	}
+	assert_true(clock_tsc(&pit.clock, 20000000000ull * PIT_HZ) == CLOCK_NEVER);
+}
+
 static void mode_0_counts_down_once(void **state)
 {
 	(void)state;
@@ -281,6 +294,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(time_and_ticks_agree, setup),
+		cmocka_unit_test_setup(a_clock_that_runs_for_centuries, setup),
 		cmocka_unit_test_setup(mode_0_counts_down_once, setup),
 		cmocka_unit_test_setup(the_gate_stops_mode_0, setup),
 		cmocka_unit_test_setup(mode_1_waits_for_the_gate, setup),
