@@ -134,6 +134,7 @@ def long_ones():
     yield "loop", "killed: its monitor computed for 2000 ms without an answer"
     yield "storm", "killed: its monitor computed for 2000 ms without an answer"
     yield "exits 1000", SURVIVED
+    yield "timers 1000", SURVIVED
     for seed in range(1, SEEDS + 1):
         yield f"random {seed:x} {CALLS:x}", r"power-off|reset|triple fault|killed: "
         yield f"bytes {seed:x}", r"killed: its monitor "
@@ -231,20 +232,31 @@ class Attack:
         self.operator.ready(SECONDS)
         marker, spy = BAD[:2]
         for name in (marker, spy):
-            self.operator.command(f"start {name}")
-            self.operator.wait_state(name, "running", SECONDS)
-            self.line.wait("^ready\n", self.operator.console(name), SECONDS, f"{name} is ready")
+            self.begin(name)
         self.tell(marker, "mark")
-        self.tell(spy, "spy")
         self.operator.command(f"power-off {marker}")
         self.operator.console(marker)
         self.line.wait("^marked\n", 0, SECONDS, "the mark")
+        self.look(spy)
+        for name in (marker, spy):
+            self.operator.command(f"destroy {name}")
+            self.operator.wait_state(name, "off", SECONDS)
+        self.begin(spy)  # with the frames that the other one had
+        self.look(spy)
+        self.operator.audit()
+
+    def begin(self, name):
+        self.operator.command(f"start {name}")
+        self.operator.wait_state(name, "running", SECONDS)
+        self.line.wait("^ready\n", self.operator.console(name), SECONDS, f"{name} is ready")
+
+    def look(self, spy):
+        self.tell(spy, "spy")
         self.operator.command(f"power-off {spy}")
-        self.operator.console(spy)
-        found = self.line.wait(r"((?:^\w+ *: [0-9a-f]{16}\n)+)spied\n", 0, SECONDS, "what the spy finds")[1]
+        mark = self.operator.console(spy)
+        found = self.line.wait(r"((?:^\w+ *: [0-9a-f]{16}\n)+)spied\n", mark, SECONDS, "what the spy finds")[1]
         for line in found.splitlines():
             right(f"nothing of the other: {line}", line.endswith(": " + "0" * 16))
-        self.operator.audit()
 
 
 def with_rig(cpus, work):

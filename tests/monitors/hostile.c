@@ -9,7 +9,8 @@
  *   random SEED N               N calls with arguments that are mostly legal, the machine running beside them
  *   exits N                     answers N exits
  *   loop  storm                 computes, asks for nothing, for ever
- *   mark  spy                   leaves something in registers that ring 0 does not use; says what is in them
+ *   timers N                    takes N events of its timer, which has always come already
+ *   mark  spy                   leaves something in its heap and in registers that ring 0 does not use; says what is there
  *
  * Numbers are hexadecimal. What it survives ends with a power-off.
  */
@@ -19,6 +20,7 @@
 int main(void);
 
 enum { LINE = 256, WORDS = 8, BYTES = 64, TRIES = 1000, PAGES = 16, MARK_SELECTOR = 0x23, XMMS = 16, RETURN = 0xc3, ICEBP = 0xf1 };
+#define KEY 0x6d6f6e69746f7200ull
 enum state { FRESH, HOLDS_IO, HOLDS_EMULATE, ANSWERED };
 
 /* Its data may be executed: the Makefile links the monitors of tests so. */
@@ -170,6 +172,14 @@ static void do_storm(void)
 		ring0_set_timer(1);
 }
 
+static void do_timers(void)
+{
+	for (u64 i = 0; i < number[1]; i++) {
+		ring0_set_timer(1);
+		wait_for(MON_ENTRY_TIMER);
+	}
+}
+
 static void do_exits(void)
 {
 	bring_to(HOLDS_IO);
@@ -193,6 +203,8 @@ static void do_mark(void)
 
 	__asm__ volatile("mov %0, %%ds; mov %0, %%es; mov %0, %%fs; mov %0, %%gs" : : "r"(MARK_SELECTOR) : "memory");
 	__asm__ volatile(".irp n, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15\n movups (%0), %%xmm\\n\n .endr\n fldpi" : : "r"(keys) : "memory");
+	for (u64 i = 0; i < MON_HEAP_SIZE; i += sizeof i)
+		*(volatile u64 *)(ring0_heap() + i) = KEY + i;
 	say("marked\n");
 	stay();
 }
@@ -214,6 +226,10 @@ static void do_spy(void)
 	say_number("xmm", any);
 	say_number("x87", fx[4]);
 	say_number("tsc_aux", aux);
+	any = 0;
+	for (u64 i = 0; i < MON_HEAP_SIZE; i += sizeof i)
+		any |= *(volatile u64 *)(ring0_heap() + i);
+	say_number("heap", any);
 	say("spied\n");
 	stay();
 }
@@ -368,7 +384,7 @@ static void do_random(void)
 
 static const struct { const char *word; void (*act)(void); } acts[] = {
 	{ "read", do_read }, { "write", do_write }, { "jump", do_jump }, { "code", do_code }, { "bytes", do_bytes }, { "call", do_call },
-	{ "random", do_random }, { "exits", do_exits }, { "loop", do_loop }, { "storm", do_storm }, { "mark", do_mark }, { "spy", do_spy },
+	{ "random", do_random }, { "exits", do_exits }, { "loop", do_loop }, { "storm", do_storm }, { "timers", do_timers }, { "mark", do_mark }, { "spy", do_spy },
 };
 
 int main(void)
