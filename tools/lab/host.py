@@ -74,6 +74,7 @@ class Host:
         self.chipset, self.cpu, self.boot = "pc", None, "multiboot"
         self.vga = False  # a display, which nobody looks at but QMP
         self.counted = False  # one instruction is one nanosecond, whatever the accelerator was to be
+        self.in_turn = False  # emulated processors take turns in one thread, instead of a thread each
 
 
 def lay_out(modules, scratch):
@@ -124,7 +125,8 @@ def qemu_command(host, scratch, console, log):
     accel = "kvm" if accel == "kvm" else "tcg"
     say("Machine: QEMU, " + (f"KVM ({why})" if accel == "kvm" else f"emulated by TCG ({why})"))
     cpu = host.cpu or ("host" if accel == "kvm" else "max,+svm")
-    command = ["qemu-system-x86_64", "-machine", host.chipset, "-accel", accel, "-cpu", cpu,
+    turns = ",thread=single" if host.in_turn and accel == "tcg" and not counted else ""
+    command = ["qemu-system-x86_64", "-machine", host.chipset, "-accel", accel + turns, "-cpu", cpu,
                "-smp", str(host.cpus), "-m", f"{host.mebibytes}M",
                "-nodefaults", "-display", "none", "-monitor", "none", "-no-reboot", *os.environ.get("RINGMUR_QEMU", "").split()]
     if counted:
