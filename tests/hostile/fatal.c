@@ -225,6 +225,23 @@ static void triple_stack(void)
 	with_stack(0x8000000000001000ull);
 }
 
+/* --- control registers: a processor says #GP, and the machine ends well; TCG takes the value, and no entry is possible --------- */
+
+static void load_cr0(void *arg) { write_cr0((word)arg); }
+static void load_cr3(void *arg) { write_cr3((word)arg); }
+
+static void refused(void (*load)(void *), word value)
+{
+	bool right = guarded(load, (void *)value) && trap.vector == V_GP && !trap.error;
+
+	cpuid(0, 0);
+	exit_with(!right);
+}
+
+static void cr0_unpaged(void) { refused(load_cr0, read_cr0() & ~(word)CR0_PE); }
+static void cr3_beyond(void) { refused(load_cr3, read_cr3() | 1ul << 51); }
+static void cr3_last(void) { refused(load_cr3, read_cr3() | 1ul << physical_bits()); }
+
 /* --- by name ----------------------------------------------------------------------------------------------------------- */
 
 static const struct way ways[] = {
@@ -236,7 +253,8 @@ static const struct way ways[] = {
 	{ "tables-fetch", tables_fetch }, { "code-hole", code_hole }, { "code-lapic", code_lapic }, { "code-top", code_top },
 	{ "code-half", code_half }, { "code-half-exit", code_half_exit }, { "init-self", init_self }, { "triple-64", triple_64 },
 	{ "triple-compat", triple_compat }, { "triple-user", triple_user },
-	{ "triple-stack", triple_stack },
+	{ "triple-stack", triple_stack }, { "cr0-unpaged", cr0_unpaged }, { "cr3-beyond", cr3_beyond },
+	{ "cr3-last", cr3_last },
 };
 
 GUEST(fatal)

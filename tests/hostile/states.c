@@ -149,8 +149,8 @@ static void msrs(void)
 
 	sweep("MSRs 0 to 3fff: #GP or nothing", 0, 0x3fff, 1);
 	sweep("40000000 to 400003ff", 0x40000000, 0x400003ff, 1);
-	sweep("c0000000 to c0003fff", 0xc0000000, 0xc0003fff, 1);
-	sweep("c0010000 to c0013fff", 0xc0010000, 0xc0013fff, 1);
+	sweep("c0000000 to c00020ff", 0xc0000000, 0xc00020ff, 1);
+	sweep("c0010000 to c00120ff", 0xc0010000, 0xc00120ff, 1);
 	sweep("all of them, by a stride", 0x4000, 0xffffffff, STRIDE);
 	sweep("the last ones", 0xffffff00, 0xffffffff, 1);
 	if (on_tcg())
