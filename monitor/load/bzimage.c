@@ -108,7 +108,7 @@ static bool load_kernel(struct loader *l)
 		end = max_u64(end, preferred + load_u32(l->image + HDR_INIT_SIZE));
 	}
 	if (base >= end || !place_claim(&l->place, base, end - base)) {
-		log_line("error: the kernel needs the memory from %lx to %lx; this guest has %lu MiB", base, end,
+		log_line("error: the kernel needs the memory from %lx to %lx, free of anything else; this guest has %lu MiB", base, end,
 			 l->info->memory / MIB);
 		return false;
 	}

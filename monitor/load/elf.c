@@ -78,8 +78,14 @@ static bool load_segment(struct loader *l, const struct elf *e, u32 i, const str
 {
 	const u8 *bytes = elf_bytes(e, s);
 
-	if (bytes == NULL || s->file_size > s->memory_size) {
-		log_line("error: the kernel's segment %u lies outside its file", i);
+	if (bytes == NULL) {
+		log_line("error: the kernel's segment %u, %lx bytes at %lx, is not in its file of %lu bytes, which was cut short or is damaged", i,
+			 s->file_size, s->offset, e->size);
+		return false;
+	}
+	if (s->file_size > s->memory_size) {
+		log_line("error: the kernel's segment %u has %lx bytes in its file and %lx in memory, which must not be fewer", i, s->file_size,
+			 s->memory_size);
 		return false;
 	}
 	if (!place_claim(&l->place, s->physical, s->memory_size) || !load_copy(l, s->physical, bytes, s->file_size)) {
@@ -106,7 +112,7 @@ bool elf_load(struct loader *l, const struct elf *e, u64 *end)
 		loaded++;
 	}
 	if (loaded == 0)
-		log_line("error: the kernel is an ELF file with nothing to load");
+		log_line("error: the kernel is an ELF file of %lu bytes with nothing to load: it must have a segment of type LOAD", e->size);
 	return loaded != 0;
 }
 

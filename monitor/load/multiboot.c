@@ -77,7 +77,7 @@ static bool load_flat(struct loader *l, const struct multiboot_header *h, u32 *e
 	u64 header, load, load_end, bss_end, offset, size, memory;
 
 	if (l->size - h->offset < HEADER_ADDRESS_BYTES) {
-		log_line("error: the kernel's Multiboot header is cut short");
+		log_line("error: the kernel's Multiboot header is cut short: the file has %lu bytes", l->size);
 		return false;
 	}
 	header = load_u32(fields);
@@ -86,13 +86,13 @@ static bool load_flat(struct loader *l, const struct multiboot_header *h, u32 *e
 	bss_end = load_u32(fields + 12);
 	*entry = load_u32(fields + 16);
 	if (load > header || header - load > h->offset) {
-		log_line("error: the kernel's Multiboot header says it begins before its file");
+		log_line("error: the kernel's Multiboot header, at %lx, says it begins before its file: load address %lx, of the header %lx", h->offset, load, header);
 		return false;
 	}
 	offset = h->offset - (header - load);
 	size = load_end != 0 ? load_end - load : l->size - offset;
 	if ((load_end != 0 && load_end < load) || size > l->size - offset) {
-		log_line("error: the kernel's Multiboot header asks for more than its file has");
+		log_line("error: the kernel's Multiboot header asks for what lies from %lx to %lx, more than its file of %lu bytes has", load, load_end, l->size);
 		return false;
 	}
 	*end = max_u64(load + size, bss_end);
@@ -111,7 +111,7 @@ static bool load_elf(struct loader *l, u32 *entry, u64 *end)
 	u64 address;
 
 	if (!elf_open(&e, l->image, l->size)) {
-		log_line("error: the kernel has a Multiboot header but is neither ELF nor has it address fields");
+		log_line("error: the kernel (%lu bytes) has a Multiboot header but is neither ELF nor has it address fields", l->size);
 		return false;
 	}
 	if (!elf_load(l, &e, end))
@@ -120,7 +120,7 @@ static bool load_elf(struct loader *l, u32 *entry, u64 *end)
 	*entry = (u32)address;
 	if (address <= ~0u)
 		return true;
-	log_line("error: the kernel's entry %lx is above 4 GiB", address);
+	log_line("error: the kernel's entry %lx is above 4 GiB; it must be below", address);
 	return false;
 }
 
@@ -167,7 +167,7 @@ bool multiboot_load(struct loader *l)
 	if (!find_header(l, &h))
 		return false;
 	if (h.flags & HEADER_FLAGS_MUST & ~HEADER_FLAGS_KNOWN) {
-		log_line("error: the kernel's Multiboot header asks for unknown features %x", h.flags & HEADER_FLAGS_MUST);
+		log_line("error: the kernel's Multiboot header asks for unknown features %x; known are %x", h.flags & HEADER_FLAGS_MUST, HEADER_FLAGS_KNOWN);
 		return false;
 	}
 	if (!(h.flags & HEADER_HAS_ADDRESSES ? load_flat(l, &h, &entry, &end) : load_elf(l, &entry, &end)))

@@ -22,6 +22,11 @@ RECORD_LINES = 80   # of the log, shown when a guest was ended
 
 # ---- what was asked ----
 
+TEXTS = ("--cmdline", "--mem", "--target", "--log", "--hypervisor", "--host-mem", "--chipset", "--cpu", "--boot")
+FLAGS = {"--interactive": "interactive", "--no-kernel": "no_kernel"}
+OPTIONS = sorted(("--module", "--vcpus", "--cpus", "--timeout", *TEXTS, *FLAGS))
+
+
 class Request:
     def __init__(self):
         self.image = None
@@ -46,10 +51,10 @@ def parse(words):
     r = Request()
     while words:
         word = words.pop(0)
-        if word == "--interactive":
-            r.interactive = True
-        elif word == "--no-kernel":
-            r.no_kernel = True
+        if word in FLAGS:
+            setattr(r, FLAGS[word], True)
+        elif word.partition("=")[0] in FLAGS:
+            raise Refused(f"{word.partition('=')[0]} takes no value, as in '{word}'")
         elif word.startswith("--"):
             option, _, value = word.partition("=")
             if "=" not in word:
@@ -76,10 +81,10 @@ def take_option(r, option, value):
         r.cpus = number(option, value)
     elif option == "--timeout":
         r.timeout = number(option, value, float)
-    elif option in ("--cmdline", "--mem", "--target", "--log", "--hypervisor", "--host-mem", "--chipset", "--cpu", "--boot"):
+    elif option in TEXTS:
         setattr(r, option[2:].replace("-", "_"), value)
     else:
-        raise Refused(f"unknown option {option}; ./run --help lists them")
+        raise Refused(f"unknown option {option}; ./run guest takes {' '.join(OPTIONS)}")
 
 
 def check_target(r):
@@ -121,6 +126,15 @@ def resolve_guest(r):
     return []
 
 
+def check_folder(r):
+    """Where the log is to be put: better said before the machine runs than after."""
+    folder = os.path.dirname(os.path.abspath(r.log)) if r.log else None
+    if folder and not os.path.isdir(folder):
+        raise Refused(f"--log {r.log}: there is no folder '{folder}'")
+    if r.log and os.path.isdir(r.log):
+        raise Refused(f"--log {r.log}: this is a folder, and it must be a file")
+
+
 def check_files(r):
     for name in ([] if r.no_kernel else [r.image]) + [m[0] for m in r.modules]:
         if not os.path.isfile(name):
@@ -132,7 +146,7 @@ def check_files(r):
 # ---- the machine ----
 
 def host_mebibytes(r):
-    if r.host_mem:
+    if r.host_mem is not None:
         return mebibytes("--host-mem", r.host_mem)
     try:
         guest = mebibytes("--mem", r.mem)
@@ -252,6 +266,9 @@ def verdict(r, log, late, status):
 def run_guest(words):
     r = parse(words)
     check_target(r)
+    check_folder(r)
+    if r.host_mem is not None:
+        mebibytes("--host-mem", r.host_mem)
     targets = resolve_guest(r)
     if not targets:
         check_files(r)

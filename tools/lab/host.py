@@ -10,6 +10,7 @@ TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))
 BUILD = os.path.join(TOP, "build")
 KERNEL = os.path.join(BUILD, "deps/kernel/vmlinuz")
 MIB = 1 << 20
+MOST_NUMBER, MOST_MEBIBYTES = 1000000, 1 << 24
 # How the host boots: (by UEFI, what from). QEMU itself can be the loader; else it is GRUB, from a disc that is also the image of a USB stick.
 BOOTS = {"multiboot": (False, "kernel"), "grub": (False, "disc"), "grub-efi": (True, "disc"), "usb": (False, "stick"), "usb-efi": (True, "stick")}
 UEFI = ("/usr/share/ovmf/OVMF.fd", "/usr/share/qemu/OVMF.fd")
@@ -24,20 +25,20 @@ def say(text):
 
 
 def number(option, text, kind=int):
-    try:
-        value = kind(text)
-    except ValueError:
-        value = -1
-    if value <= 0:
+    # Not all that Python takes for a number: 1_000, 1e3, inf, nan and digits of other scripts are none.
+    match = re.fullmatch(r"[0-9]+" if kind is int else r"[0-9]+(\.[0-9]+)?", text)
+    value = kind(text) if match else 0
+    if not 0 < value <= MOST_NUMBER:
         raise Refused(f"{option} takes a positive number, not '{text}'")
     return value
 
 
 def mebibytes(option, text):
     match = re.fullmatch(r"([0-9]+)([MG])", text)
-    if not match:
+    value = int(match[1]) * (1024 if match[2] == "G" else 1) if match else 0
+    if not 0 < value <= MOST_MEBIBYTES:
         raise Refused(f"{option} takes a size as 512M or 2G, not '{text}'")
-    return int(match[1]) * (1024 if match[2] == "G" else 1)
+    return value
 
 
 def kvm_reason():
@@ -62,6 +63,8 @@ def choose_accelerator():
     wish = os.environ.get("RINGMUR_ACCEL", "")
     if wish in ("tcg", "kvm", "counted"):
         return wish, "by RINGMUR_ACCEL"
+    if wish:
+        raise Refused(f"RINGMUR_ACCEL is tcg, kvm or counted, not '{wish}'")
     reason = kvm_reason()
     return ("kvm", "nested AMD-V is usable") if reason is None else ("tcg", reason)
 
