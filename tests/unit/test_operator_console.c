@@ -229,6 +229,55 @@ static void bad_input(void **state)
 	assert_string_equal(asked, "");
 }
 
+/* What was answered, without what was typed. */
+static void answered(const char *typed_text, const char *wrong, const char *right)
+{
+	command(typed_text);
+	const char *answer = strstr(line, "\r\n");
+	if (!answer || !strstr(answer, wrong) || !strstr(answer, right) || strcmp(line + written - 11, "\r\nringmur> ") != 0)
+		fail_msg("'%s': '%s' or '%s' is not in: %s", typed_text, wrong, right, line);
+}
+
+/* Every command with a word too few, one too many, in capitals, cut short, and with machines that are none. */
+static void every_command_misused(void **state)
+{
+	static const struct { const char *name; u32 least, most; bool vm; } all[] = {
+		{ "help", 0, 1, false }, { "list", 0, 0, false }, { "info", 1, 1, true }, { "exits", 1, 1, true }, { "ledger", 0, 0, false },
+		{ "audit", 0, 0, false }, { "walk", 2, 3, true }, { "console", 1, 1, true }, { "start", 1, 1, true }, { "pause", 1, 1, true },
+		{ "resume", 1, 1, true }, { "power-off", 1, 1, true }, { "reset", 1, 1, true }, { "destroy", 1, 1, true },
+		{ "forget", 1, 1, true }, { "quit", 0, 0, false },
+	};
+	static const char *const nobody[] = { "we", "webb", "WEB", "web-", "0", "web:", "*", "-", "/", "web/x/" };
+	static const char *const words[] = { "", " web", " web 1", " web 1 2", " web 1 2 3" };
+	char text[128], wrong[192];
+	(void)state;
+	for (u32 i = 0; i < ARRAY_SIZE(all); i++) {
+		snprintf(wrong, sizeof wrong, "usage: %s ", all[i].name);
+		for (u32 n = 0; n < ARRAY_SIZE(words); n++) {
+			snprintf(text, sizeof text, "%s%s", all[i].name, words[n]);
+			if (n < all[i].least || n > all[i].most)
+				answered(text, wrong, all[i].vm ? "VM" : ": ");
+		}
+		for (u32 n = 0; all[i].vm && n < ARRAY_SIZE(nobody); n++) {
+			if (n + 2 >= ARRAY_SIZE(nobody) && all[i].least == 2)
+				break; /* a slash parts machine and processor there */
+			snprintf(text, sizeof text, "%s %s%s", all[i].name, nobody[n], all[i].least == 2 ? " 1" : "");
+			snprintf(wrong, sizeof wrong, "there is no machine %s;", nobody[n]);
+			answered(text, wrong, "there are: web db web-two");
+		}
+		snprintf(text, sizeof text, "%cx%s", all[i].name[0] - 32, all[i].name + 1);
+		snprintf(wrong, sizeof wrong, "there is no command %s;", text);
+		answered(text, wrong, "help lists them");
+		snprintf(text, sizeof text, "%.*s", (int)strlen(all[i].name) - 1, all[i].name);
+		snprintf(wrong, sizeof wrong, "there is no command %s;", text);
+		answered(text, wrong, "help lists them");
+		snprintf(text, sizeof text, "help %s", all[i].name);
+		snprintf(wrong, sizeof wrong, "usage: %s ", all[i].name);
+		answered(text, wrong, ": ");
+	}
+	assert_string_equal(asked, "");
+}
+
 static void actions(void **state)
 {
 	(void)state;
@@ -398,7 +447,7 @@ int main(void)
 		cmocka_unit_test_setup(said_before_the_replay, setup),
 		cmocka_unit_test_setup(replay_is_bounded, setup), cmocka_unit_test_setup(replay_without_sequences, setup),
 		cmocka_unit_test_setup(what_becomes_of_it, setup),
-		cmocka_unit_test_setup(without_an_operator, setup), cmocka_unit_test_setup(bad_input, setup),
+		cmocka_unit_test_setup(without_an_operator, setup), cmocka_unit_test_setup(bad_input, setup), cmocka_unit_test_setup(every_command_misused, setup),
 		cmocka_unit_test_setup(actions, setup), cmocka_unit_test_setup(shows, setup), cmocka_unit_test_setup(screen_is_drawn, setup), cmocka_unit_test_setup(audit, setup),
 		cmocka_unit_test_setup(ledger, setup), cmocka_unit_test_setup(walks, setup),
 	};
