@@ -256,6 +256,13 @@ static bool only_here(ZydisMnemonic mnemonic)
 	return false;
 }
 
+/* The process has other bases, and its code lies at another place. */
+static bool elsewhere_natively(const ZydisDecodedOperand *op)
+{
+	return op->mem.segment == ZYDIS_REGISTER_FS || op->mem.segment == ZYDIS_REGISTER_GS || op->mem.base == ZYDIS_REGISTER_RIP ||
+	       op->mem.base == ZYDIS_REGISTER_EIP;
+}
+
 static bool is_native(const struct input *in, const struct place *p, ZydisDecodedInstruction *insn)
 {
 	ZydisDecodedOperand operand[ZYDIS_MAX_OPERAND_COUNT];
@@ -265,8 +272,7 @@ static bool is_native(const struct input *in, const struct place *p, ZydisDecode
 	for (u32 i = 0; i < insn->operand_count; i++) {
 		if (operand[i].type == ZYDIS_OPERAND_TYPE_REGISTER && ZydisRegisterGetClass(operand[i].reg.value) == ZYDIS_REGCLASS_SEGMENT)
 			return false;
-		if (operand[i].type == ZYDIS_OPERAND_TYPE_MEMORY &&
-		    (operand[i].mem.segment == ZYDIS_REGISTER_FS || operand[i].mem.segment == ZYDIS_REGISTER_GS))
+		if (operand[i].type == ZYDIS_OPERAND_TYPE_MEMORY && elsewhere_natively(&operand[i]))
 			return false;
 	}
 	bool locks = (insn->attributes & ZYDIS_ATTRIB_HAS_LOCK) || insn->mnemonic == ZYDIS_MNEMONIC_XCHG;
