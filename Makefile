@@ -93,15 +93,28 @@ $(B)/ring0/font.o: $(FONT) tools/make-font
 LINK0 = $(LD) -nostdlib -static -z noexecstack -z max-page-size=4096 --no-warn-rwx-segments --build-id=none -T $(RING0_LD)
 
 # Linked twice: the names that a backtrace prints are a table made from the first link.
-$(B)/ringmur.elf: $(RING0_O) $(RING0_LD) tools/symbols
-	$(call made,LD)
-	$(Q)$(LINK0) -o $(B)/ring0/first.elf $(RING0_O)
-	$(Q)$(NM) -n --defined-only $(B)/ring0/first.elf | tools/symbols > $(B)/ring0/symbols.S
-	$(Q)$(CC) -c $(B)/ring0/symbols.S -o $(B)/ring0/symbols.o
-	$(Q)$(LINK0) -o $@ $(RING0_O) $(B)/ring0/symbols.o
+define linked # $(1): the image's name, $(2): the folder of its objects, $(3): the objects
+$(B)/$(1).elf: $(3) $$(RING0_LD) tools/symbols
+	$$(call made,LD)
+	$$(Q)$$(LINK0) -o $(B)/$(2)/first.elf $(3)
+	$$(Q)$$(NM) -n --defined-only $(B)/$(2)/first.elf | tools/symbols > $(B)/$(2)/symbols.S
+	$$(Q)$$(CC) -c $(B)/$(2)/symbols.S -o $(B)/$(2)/symbols.o
+	$$(Q)$$(LINK0) -o $$@ $(3) $(B)/$(2)/symbols.o
+endef
+$(eval $(call linked,ringmur,ring0,$(RING0_O)))
+
+# For tests alone: the same ring 0, in which a guest may stop processors at the marked points (tests/points, docs/testing.md).
+POINTS_O := $(RING0_C:%.c=$(B)/ring0-points/%.o) $(B)/ring0-points/tests/points/points.o $(RING0_S:%.S=$(B)/ring0/%.S.o) $(B)/ring0/font.o
+$(B)/ring0-points/%.o: %.c Makefile
+	@mkdir -p $(@D)
+	$(call made,CC)
+	$(Q)$(CC) $(RING0) -include tests/points/at_point.h -c $< -o $@
+$(eval $(call linked,ringmur-points,ring0-points,$(POINTS_O)))
+.PHONY: points
+points: $(B)/ringmur-points.bin
 
 # The flat image that loaders take by the address fields of its Multiboot header.
-$(B)/ringmur.bin: $(B)/ringmur.elf
+$(B)/%.bin: $(B)/%.elf
 	$(call made,OBJCOPY)
 	$(Q)$(OBJCOPY) -O binary $< $@
 
@@ -364,7 +377,7 @@ bench:
 # ---- all that tests need ----
 
 .PHONY: everything
-everything: all unit fuzz guests monitors guest-debian guest-debian-membench guest-userland
+everything: all points unit fuzz guests monitors guest-debian guest-debian-membench guest-userland
 
 # ---- dependency files ----
 
@@ -377,6 +390,7 @@ help:
 	@echo "make             Ringmur and its monitor: build/ringmur.elf, build/ringmur.bin, build/monitor.elf"
 	@echo "make unit        the unit tests, by gcc and clang; make test-unit runs them too"
 	@echo "make fuzz        the fuzzers; tools/fuzz builds and runs them"
+	@echo "make points      build/ringmur-points.bin: Ringmur for tests that stop its processors at marked points"
 	@echo "make guests      the own guests, build/guests/*.elf, and the hostile ones, build/hostile/*.elf"
 	@echo "make iso         build/ringmur.iso: a disc that boots Ringmur and its Debian by GRUB"
 	@echo "make lint        everything that can be said of the sources without running them"

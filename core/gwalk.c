@@ -6,6 +6,7 @@
  *   gwalk_mark   A and D, when everything else has succeeded         4.8
  */
 #include "core/gwalk_fast.h"
+#include "core/point.h"
 
 #define CR0_WP    BIT(16)
 #define CR0_PG    BIT(31)
@@ -173,6 +174,7 @@ static status gwalk_mark(const struct gwalk_walk *w, u32 size)
 		u64 old = w->value[i], new = old | (i + 1 == w->steps ? leaf_marks : GPTE_A);
 		if (new == old)
 			continue;
+		at_point(POINT_WALK_JUDGED);
 		status st = w->memory->exchange(w->context, w->at[i], size, old, new);
 		if (st != OK)
 			return st;

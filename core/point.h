@@ -39,7 +39,10 @@ enum point {
 	POINT_SETTLE_RAISED,   /* nobody has been asked */
 	POINT_SETTLE_WAIT,     /* a processor has not forgotten yet */
 	POINT_SETTLE_FREE,     /* everyone has forgotten, a run of frames is not free yet */
-	POINTS
+	POINTS,                /* as many does the fake machine go through with several processors (sim/crew.h) */
+	/* guest walks: gwalk.c */
+	POINT_WALK_JUDGED = POINTS, /* the access is allowed, A and D are not set */
+	POINTS_END
 };
 
 #ifndef AT_POINT

@@ -7,6 +7,7 @@
 #include "core/bits.h"
 #include "core/gwalk_fast.h"
 #include "hv/hv.h"
+#include "hv/point.h"
 #include "x86/asm/insn.h"
 #include "x86/cpu/regs.h"
 #include "x86/decode.h"
@@ -151,6 +152,7 @@ status fetch(struct vcpu *v, const struct guest_mode *m, u8 bytes[16], u32 *got)
 	u32 here = (u32)min_u64(INSN_MAX_BYTES, PAGE_SIZE - (at & PAGE_MASK));
 	gpa_t place;
 	status r = translate_fetch(v, m, at, &place);
+	at_hv_point(v, HV_POINT_FETCH);
 	if (r == OK)
 		r = window_read(place, bytes, here);
 	*got = here;
@@ -285,6 +287,7 @@ status gva_copy(struct vcpu *v, gva_t at, void *bytes, u32 length, u32 access, s
 		part[1].length = length - part[0].length;
 		parts = 2;
 	}
+	at_hv_point(v, HV_POINT_OPERAND);
 	for (u32 i = 0, done = 0; i < parts; done += part[i++].length) {
 		status r = translate_part(v, &mode, at.v + done, access, &part[i], fault);
 		if (r != OK)

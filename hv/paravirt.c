@@ -7,6 +7,7 @@
  *   guest -> here   in the same page: "forget your translations before you go on"
  */
 #include "hv/hv.h"
+#include "hv/point.h"
 #include "x86/asm/insn.h"
 
 /* ---- hypercalls ---- */
@@ -118,6 +119,7 @@ enum turn paravirt_yield(struct vcpu *v)
 static bool take_back(struct vcpu *v)
 {
 	u64 changes = __atomic_load_n(&mm.alloc.changes, __ATOMIC_SEQ_CST);
+	at_hv_point(v, HV_POINT_RESUMES);
 	if (window_exchange(NULL, gpa(preempted_at(v)), sizeof(u32), PREEMPTED, RUNNING) != OK) {
 		status r = paravirt_write(preempted_at(v), &(const u32){ RUNNING }, sizeof(u32));
 		if (r == NO_MEMORY)

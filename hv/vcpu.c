@@ -7,6 +7,7 @@
  */
 #include "core/bits.h"
 #include "hv/hv.h"
+#include "hv/point.h"
 #include "x86/asm/insn.h"
 #include "x86/cpu/regs.h"
 
@@ -104,6 +105,7 @@ enum turn vcpu_turn(struct cpu *c, struct entity *e)
 		if (FREQUENT(!interrupts_quiet(v, vm), 0))
 			interrupts_prepare(v);
 		enum exit_kind kind = enter(c, v);
+		at_hv_point(v, HV_POINT_EXIT);
 		v->exits[kind]++;
 		if (FREQUENT(v->eoi_lent, 0))
 			interrupts_take_eoi(v);

@@ -10,13 +10,13 @@ GUESTS_ELF := $(patsubst $(GUESTS_DIR)/%.c,$(GUESTS_OUT)/%.elf,$(wildcard $(GUES
 	$(GUESTS_OUT)/hello-pvh.elf $(GUESTS_OUT)/hello-mb64.elf
 
 GUESTS_LIB := $(wildcard $(GUESTS_DIR)/lib/*.c)
-GUESTS_HEADERS := $(wildcard $(GUESTS_DIR)/lib/*.h)
+GUESTS_HEADERS := $(wildcard $(GUESTS_DIR)/lib/*.h $(HOSTILE_DIR)/*.h tests/points/channel.h core/point.h hv/point.h)
 GUESTS_CC := gcc
 GUESTS_WARN := -Wall -Wextra -Wconversion -Wsign-conversion -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla \
 	-Wswitch-enum -Werror
 GUESTS_CFLAGS := -std=gnu17 -O2 $(GUESTS_WARN) -ffreestanding -fno-builtin -mgeneral-regs-only -mno-red-zone \
 	-fno-stack-protector -fno-pic -fno-pie -fcf-protection=none -fno-asynchronous-unwind-tables -fno-strict-aliasing \
-	-I$(GUESTS_DIR)
+	-I$(GUESTS_DIR) -I.
 GUESTS_LINK := -nostdlib -static -no-pie -Wl,--build-id=none -Wl,-z,noexecstack -Wl,--no-warn-rwx-segments \
 	-Wl,-T,$(GUESTS_DIR)/lib/guest.ld
 

@@ -23,7 +23,7 @@ RECORD_LINES = 80   # of the log, shown when a guest was ended
 # ---- what was asked ----
 
 TEXTS = ("--cmdline", "--mem", "--target", "--log", "--hypervisor", "--host-mem", "--chipset", "--cpu", "--boot")
-FLAGS = {"--interactive": "interactive", "--no-kernel": "no_kernel"}
+FLAGS = {"--interactive": "interactive", "--no-kernel": "no_kernel", "--points": "points"}
 OPTIONS = sorted(("--module", "--vcpus", "--cpus", "--timeout", *TEXTS, *FLAGS))
 
 
@@ -45,6 +45,7 @@ class Request:
         self.cpu = None
         self.boot = "multiboot"
         self.no_kernel = False
+        self.points = False
 
 
 def parse(words):
@@ -168,6 +169,7 @@ def describe(r):
     modules = ([] if r.no_kernel else [(r.image, r.cmdline)]) + r.modules
     host = Host(r.cpus or r.vcpus, host_mebibytes(r), ringmur_words(r), modules)
     host.chipset, host.cpu, host.boot = r.chipset, r.cpu, r.boot
+    host.image = "ringmur-points.bin" if r.points else host.image
     return host
 
 
@@ -272,7 +274,7 @@ def run_guest(words):
     targets = resolve_guest(r)
     if not targets:
         check_files(r)
-    build(["all"] + targets)
+    build(["all"] + (["points"] if r.points else []) + targets)
     check_files(r)
     with tempfile.TemporaryDirectory(prefix="ringmur-") as scratch:
         return run_machine(r, scratch)

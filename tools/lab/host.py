@@ -74,7 +74,7 @@ class Host:
 
     def __init__(self, cpus, mebibytes, words, modules):
         self.cpus, self.mebibytes, self.words, self.modules = cpus, mebibytes, words, modules
-        self.chipset, self.cpu, self.boot = "pc", None, "multiboot"
+        self.chipset, self.cpu, self.boot, self.image = "pc", None, "multiboot", "ringmur.bin"
         self.vga = False  # a display, which nobody looks at but QMP
         self.counted = False  # one instruction is one nanosecond, whatever the accelerator was to be
         self.in_turn = False  # emulated processors take turns in one thread, instead of a thread each
@@ -115,7 +115,7 @@ def boot_words(host, scratch):
         return words + ["-device", "qemu-xhci", "-drive", f"if=none,id=stick,format=raw,readonly=on,file={make_disc(host, scratch)}",
                         "-device", "usb-storage,drive=stick,bootindex=0"]
     modules = ",".join(f"{name} {text}".strip().replace(",", ",,") for name, text in lay_out(host.modules, scratch))
-    words = ["-kernel", os.path.join(BUILD, "ringmur.bin"), "-append", host.words]
+    words = ["-kernel", os.path.join(BUILD, host.image), "-append", host.words]
     return words + (["-initrd", modules] if modules else [])
 
 
