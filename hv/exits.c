@@ -86,17 +86,22 @@ static enum action ask_emulation(struct vcpu *v, u64 address, bool mmio, bool wr
 	e.emulate.is_mmio = mmio;
 	e.emulate.write = write;
 	e.emulate.port = port;
-	e.emulate.length = got;
+	e.emulate.port_bytes = mmio ? 0 : v->g->exit.io.size;
+	e.emulate.length = (u16)got;
 	__builtin_memcpy(e.emulate.bytes, bytes, got);
 	v->p->exit = e;
 	monitor_post_exit(v);
 	return ACTION_SLEEP;
 }
 
-/* Plain moves of one operand; false: the emulator's. */
-static bool is_plain_move(const struct insn *i)
+/*
+ * Plain moves of one operand, in the direction that the processor has judged: another vCPU may have made a store of the load that faulted.
+ * false: the emulator's, which judges for itself.
+ */
+static bool is_plain_move(const struct insn *i, bool write)
 {
-	return i->memory && (i->id == INSN_LOAD || i->id == INSN_STORE || i->id == INSN_LOAD_ZERO || i->id == INSN_LOAD_SIGN);
+	bool load = i->id == INSN_LOAD || i->id == INSN_LOAD_ZERO || i->id == INSN_LOAD_SIGN;
+	return i->memory && (write ? i->id == INSN_STORE : load);
 }
 
 void exit_finish_load(struct vcpu *v, const struct insn *i, u64 value)
@@ -129,13 +134,13 @@ static bool crosses_page(struct vcpu *v, const struct insn *i, gpa_t at)
 	return (at.v & PAGE_MASK) + i->memory_size > PAGE_SIZE || began_before(v, i, at);
 }
 
-static enum action lapic_access(struct vcpu *v, gpa_t at)
+static enum action lapic_access(struct vcpu *v, gpa_t at, bool write)
 {
 	struct insn i;
 	u32 offset = at.v & PAGE_MASK;
 	status r = instruction_decode(v, &i);
-	if (r == NOT_THERE || (r == OK && (!is_plain_move(&i) || crosses_page(v, &i, at))))
-		return ask_emulation(v, at.v, true, v->g->exit.nested.access == PMAP_WRITE, 0);
+	if (r == NOT_THERE || (r == OK && (!is_plain_move(&i, write) || crosses_page(v, &i, at))))
+		return ask_emulation(v, at.v, true, write, 0);
 	if (r != OK)
 		return ACTION_RESUME;
 	if (i.id == INSN_STORE)
@@ -166,9 +171,9 @@ static enum action device_access(struct vcpu *v, gpa_t at, bool write)
 		return ACTION_SLEEP;
 	}
 	if ((at.v & ~PAGE_MASK) == lapic_page(&v->lapic) && lapic_has_page(&v->lapic))
-		return lapic_access(v, at);
+		return lapic_access(v, at, write);
 	status r = instruction_decode(v, &i);
-	if (r == OK && is_plain_move(&i) && !crosses_page(v, &i, at)) {
+	if (r == OK && is_plain_move(&i, write) && !crosses_page(v, &i, at)) {
 		v->p->exit = (struct mon_entry){ .kind = MON_ENTRY_MMIO, .vcpu = v->id };
 		v->p->exit.mmio.address = at.v;
 		v->p->exit.mmio.size = i.memory_size;

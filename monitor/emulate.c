@@ -229,6 +229,8 @@ enum emulate_result emulate_instruction(const struct emulate_ops *ops, void *con
 		return EMULATE_FAULT;
 	case STEP_UNKNOWN:
 		return EMULATE_UNKNOWN;
+	case STEP_OTHER:
+		return EMULATE_RETRY;
 	}
 	emulation_commit(&e);
 	if (!e.unfinished)

@@ -51,9 +51,11 @@ struct emulate_ops {
 	/* Devices: size 1, 2, 4 or 8; the value in the low bytes. */
 	u64 (*mmio_read)(void *context, u64 gpa, u32 size);
 	void (*mmio_write)(void *context, u64 gpa, u32 size, u64 value);
-	/* Ports: size 1, 2 or 4. The permission to use them was checked before the exit. */
+	/* Ports: size 1, 2 or 4. */
 	u32 (*in)(void *context, u16 port, u32 size);
 	void (*out)(void *context, u16 port, u32 size, u32 value);
+	/* Is that what the processor has judged before the exit? The instruction may have become another one since. NULL: it is. */
+	bool (*port_judged)(void *context, u16 port, u32 size, bool out);
 };
 
 enum emulate_result {

@@ -19,6 +19,7 @@ enum step {
 	STEP_OK,
 	STEP_FAULT,   /* e->fault is filled */
 	STEP_UNKNOWN, /* not among what is carried out here; nothing was changed */
+	STEP_OTHER,   /* not the instruction that caused the exit; nothing was changed */
 };
 
 struct emulation {

@@ -36,6 +36,11 @@ static bool uses_rdi(enum string_operation op)
 
 static u16 port(const struct emulation *e) { return (u16)e->gpr[MON_RDX]; }
 
+static enum step judge_port(const struct emulation *e, u64 at, u32 size, bool out)
+{
+	return !e->ops->port_judged || e->ops->port_judged(e->context, (u16)at, size, out) ? STEP_OK : STEP_OTHER;
+}
+
 /* ---- one element ---- */
 
 static enum step compare(struct emulation *e, const struct string *s)
@@ -248,8 +253,12 @@ enum step emulate_string(struct emulation *e, u32 what)
 
 	if (e->insn.opcode_map != ZYDIS_OPCODE_MAP_DEFAULT)
 		return STEP_UNKNOWN; /* MOVSD and CMPSD are SSE instructions, too */
-	if ((what == STRING_INS || what == STRING_OUTS) && s.size > 4)
-		s.size = 4;
+	if (what == STRING_INS || what == STRING_OUTS) {
+		s.size = s.size > 4 ? 4 : s.size;
+		step = judge_port(e, port(e), s.size, what == STRING_OUTS);
+		if (step != STEP_OK)
+			return step;
+	}
 	s.step = e->rflags & RFLAGS_DF ? 0ull - s.size : s.size;
 	s.source = source_segment(e);
 	judge_prefixes(e, &s);
@@ -270,6 +279,8 @@ enum step emulate_in(struct emulation *e, u32 what)
 	enum step step = operand_read(e, &e->operand[1], &from);
 
 	(void)what;
+	if (step == STEP_OK)
+		step = judge_port(e, from, size, false);
 	if (step != STEP_OK)
 		return step;
 	return operand_write(e, &e->operand[0], e->ops->in(e->context, (u16)from, size));
@@ -282,6 +293,8 @@ enum step emulate_out(struct emulation *e, u32 what)
 	enum step step = operand_read(e, &e->operand[0], &to);
 
 	(void)what;
+	if (step == STEP_OK)
+		step = judge_port(e, to, size, true);
 	if (step == STEP_OK)
 		step = operand_read(e, &e->operand[1], &value);
 	if (step == STEP_OK)

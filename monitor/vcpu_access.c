@@ -140,6 +140,17 @@ static void out(void *context, u16 port, u32 size, u32 value)
 	machine_out(a->machine, port, size, value);
 }
 
+/*
+ * A guest's program that may use one port, or a device's page, must not get at another port by another vCPU that makes an OUT of its
+ * instruction meanwhile.
+ */
+static bool port_judged(void *context, u16 port, u32 size, bool out)
+{
+	const struct vcpu_access *a = context;
+
+	return size == a->judged.size && port == a->judged.port && out == a->judged.out;
+}
+
 const struct emulate_ops vcpu_access_ops = {
 	.read = read_linear,
 	.write = write_linear,
@@ -148,6 +159,7 @@ const struct emulate_ops vcpu_access_ops = {
 	.mmio_write = mmio_write,
 	.in = in,
 	.out = out,
+	.port_judged = port_judged,
 };
 
 static u64 low_bytes(const u8 *bytes)
@@ -177,7 +189,7 @@ static void deliver(u32 vcpu, const struct mon_vcpu *before, const struct mon_vc
 
 void vcpu_emulate(struct machine *m, const struct mon_entry *entry)
 {
-	struct vcpu_access access = { m, entry->vcpu };
+	struct vcpu_access access = { m, entry->vcpu, { entry->emulate.port, entry->emulate.port_bytes, entry->emulate.write } };
 	/* Copies: the calls made on the way use the comm page. */
 	struct mon_vcpu before = ring0_comm()->vcpu, cpu = before;
 	struct emulate_fault fault = { 0 };

@@ -11,6 +11,7 @@
 struct vcpu_access {
 	struct machine *machine;
 	u32 vcpu;
+	struct { u16 port, size; bool out; } judged; /* size 0: the exit was none of a port */
 };
 
 extern const struct emulate_ops vcpu_access_ops;

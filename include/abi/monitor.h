@@ -127,7 +127,7 @@ struct mon_entry {
 	union {
 		struct { u16 port; u8 size, out; u32 reserved; u64 value; } io;   /* value: what OUT writes */
 		struct { u64 address; u8 size, write; u16 reserved[3]; u64 value; } mmio; /* guest-physical */
-		struct { u64 address; u8 is_mmio, write; u16 port; u32 length; u8 bytes[16]; } emulate; /* bytes fetched at RIP */
+		struct { u64 address; u8 is_mmio, write; u16 port, length, port_bytes; u8 bytes[16]; } emulate; /* bytes fetched at RIP */
 		struct { u32 vector; } eoi;
 		struct { u32 count; u8 bytes[MON_CONSOLE_BYTES]; } console;
 	};

@@ -141,7 +141,7 @@ static inline void world_out(void *context, u16 port, u32 size, u32 value)
 }
 
 static const struct emulate_ops world_ops = {
-	world_read, world_write, world_fetch, world_mmio_read, world_mmio_write, world_in, world_out,
+	world_read, world_write, world_fetch, world_mmio_read, world_mmio_write, world_in, world_out, NULL,
 };
 
 #define CODE_64 0xa9bu /* G L P S code */

@@ -19,12 +19,15 @@
 
 static struct machine machine;
 static struct mon_vcpu cpu;
+/* What the processor has judged before the exit; as many bytes of a port: 0, none. */
+static struct { u16 port, bytes; bool write; } judged;
 
 static int setup(void **state)
 {
 	const struct mon_segment flat = { 0x10, 0xc93, ~0u, 0 };
 
 	(void)state;
+	judged.bytes = 0;
 	fake_reset(MEMORY);
 	machine_init(&machine, &fake.info);
 	cpu = (struct mon_vcpu){
@@ -39,10 +42,14 @@ static int setup(void **state)
 	return 0;
 }
 
-static void emulate(const char *bytes, u32 length)
+static void emulate(const char *bytes, u16 length)
 {
 	fake.comm.entry = (struct mon_entry){ .kind = MON_ENTRY_EMULATE };
 	fake.comm.entry.emulate.length = length;
+	fake.comm.entry.emulate.is_mmio = !judged.bytes;
+	fake.comm.entry.emulate.port = judged.port;
+	fake.comm.entry.emulate.port_bytes = judged.bytes;
+	fake.comm.entry.emulate.write = judged.write;
 	memcpy(fake.comm.entry.emulate.bytes, bytes, length);
 	memcpy(fake.window + CODE, bytes, length);
 	fake.comm.vcpu = cpu;
@@ -52,13 +59,21 @@ static void emulate(const char *bytes, u32 length)
 		cpu = fake.vcpu;
 }
 
+static void exit_by_port(u16 port, u16 bytes, bool write)
+{
+	judged.port = port;
+	judged.bytes = bytes;
+	judged.write = write;
+	cpu.gpr[MON_RDX] = port;
+}
+
 static void string_output(void **state)
 {
 	(void)state;
+	exit_by_port(PORT_DEBUG, 1, true);
 	memcpy(fake.window + DATA, "hello\n", 6);
 	cpu.gpr[MON_RSI] = DATA;
 	cpu.gpr[MON_RCX] = 6;
-	cpu.gpr[MON_RDX] = PORT_DEBUG;
 	emulate("\xf3\x6e", 2); /* rep outsb */
 	assert_int_equal(fake.answer, FAKE_EMULATED);
 	assert_string_equal(fake.console, "hello\n");
@@ -72,7 +87,7 @@ static void string_input(void **state)
 	(void)state;
 	cpu.gpr[MON_RDI] = DATA;
 	cpu.gpr[MON_RCX] = 3;
-	cpu.gpr[MON_RDX] = PORT_DEBUG;
+	exit_by_port(PORT_DEBUG, 1, false);
 	emulate("\xf3\x6c", 2); /* rep insb */
 	assert_int_equal(fake.answer, FAKE_EMULATED);
 	assert_memory_equal(fake.window + DATA, "\xe9\xe9\xe9\0", 4);
@@ -101,7 +116,7 @@ static void an_end_is_not_answered(void **state)
 	fake.window[DATA] = 9;
 	cpu.gpr[MON_RSI] = DATA;
 	cpu.gpr[MON_RCX] = 2;
-	cpu.gpr[MON_RDX] = PORT_TEST_EXIT;
+	exit_by_port(PORT_TEST_EXIT, 1, true);
 	emulate("\xf3\x6e", 2);
 	assert_true(fake.ended);
 	assert_int_equal(fake.end_code, 9);
@@ -124,7 +139,7 @@ static void a_fault_is_delivered(void **state)
 	fake.gva_fault_at = DATA + 2;
 	cpu.gpr[MON_RSI] = DATA;
 	cpu.gpr[MON_RCX] = 6;
-	cpu.gpr[MON_RDX] = PORT_DEBUG;
+	exit_by_port(PORT_DEBUG, 1, true);
 	emulate("\xf3\x6e", 2);
 	assert_int_equal(fake.answer, FAKE_FAULTED);
 	assert_int_equal(fake.fault_vector, VECTOR_PF);
@@ -132,6 +147,40 @@ static void a_fault_is_delivered(void **state)
 	assert_int_equal(fake.fault_cr2, DATA + 2);
 	assert_int_equal(cpu.gpr[MON_RCX], 4);
 	assert_int_equal(cpu.rip, CODE);
+}
+
+/*
+ * MV-45: between the exit and here another vCPU has written another instruction: a port, a width or a direction that the processor has not
+ * judged is not used, and the guest runs again as if nothing had happened.
+ */
+static void another_port_than_judged(void **state)
+{
+	static const struct { u16 port, bytes; bool write; const char *code; u16 length; } was[] = {
+		{ 0, 0, true, "\xe6\xe9", 2 },           /* a device's page; OUT to a port */
+		{ PORT_COM1, 1, true, "\xe6\xe9", 2 },   /* another port */
+		{ PORT_COM1, 1, true, "\xee", 1 },       /* the port in DX is not it */
+		{ PORT_DEBUG, 1, true, "\xe7\xe9", 2 },  /* OUT of four bytes */
+		{ PORT_DEBUG, 1, false, "\xe6\xe9", 2 }, /* the exit was an IN */
+		{ PORT_DEBUG, 1, true, "\xe4\xe9", 2 },  /* the exit was an OUT */
+		{ PORT_DEBUG, 1, true, "\xf3\x6f", 2 },  /* REP OUTSD */
+		{ PORT_DEBUG, 1, true, "\xf3\x6c", 2 },  /* REP INSB */
+		{ 0, 0, false, "\xf3\x6c", 2 },
+	};
+	(void)state;
+	for (u32 i = 0; i < sizeof was / sizeof was[0]; i++) {
+		struct mon_vcpu before;
+		setup(state);
+		cpu.gpr[MON_RSI] = cpu.gpr[MON_RDI] = DATA;
+		cpu.gpr[MON_RCX] = 4;
+		exit_by_port(was[i].port, was[i].bytes, was[i].write);
+		cpu.gpr[MON_RDX] = PORT_DEBUG;
+		before = cpu;
+		emulate(was[i].code, was[i].length);
+		assert_int_equal(fake.answer, FAKE_RETRIED);
+		assert_int_equal(fake.console_count, 0);
+		assert_memory_equal(&cpu, &before, sizeof cpu);
+		assert_memory_equal(fake.window + DATA, "\0\0\0\0", 4);
+	}
 }
 
 int main(void)
@@ -143,6 +192,7 @@ int main(void)
 		cmocka_unit_test_setup(an_end_is_not_answered, setup),
 		cmocka_unit_test_setup(what_is_unknown_is_undefined, setup),
 		cmocka_unit_test_setup(a_fault_is_delivered, setup),
+		cmocka_unit_test_setup(another_port_than_judged, setup),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
