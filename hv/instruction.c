@@ -143,32 +143,21 @@ static status translate_fetch(struct vcpu *v, const struct guest_mode *m, u64 at
 	return walk_failed(v, at, r);
 }
 
-status fetch(struct vcpu *v, const struct guest_mode *m, u8 bytes[16], u32 *got)
+/* The bytes of the instruction at RIP from number `from` on, as far as their page goes. */
+static status fetch_part(struct vcpu *v, const struct guest_mode *m, u8 bytes[16], u32 from, u32 *got)
 {
-	*got = INSN_MAX_BYTES;
-	if (backend->fetched(v->g, bytes))
-		return OK;
-	u64 at = linear_rip(m, v->g->rip);
-	u32 here = (u32)min_u64(INSN_MAX_BYTES, PAGE_SIZE - (at & PAGE_MASK));
+	u64 at = linear_rip(m, v->g->rip + from);
 	gpa_t place;
 	status r = translate_fetch(v, m, at, &place);
 	at_hv_point(v, HV_POINT_FETCH);
-	if (r == OK)
-		r = window_read(place, bytes, here);
-	*got = here;
-	return r;
+	*got = from + (u32)min_u64(INSN_MAX_BYTES - from, PAGE_SIZE - (at & PAGE_MASK));
+	return r == OK ? window_read(place, bytes + from, *got - from) : r;
 }
 
-/* The rest of an instruction that goes on in the next page. */
-static status fetch_rest(struct vcpu *v, const struct guest_mode *m, u8 bytes[16], u32 *got)
+status fetch(struct vcpu *v, const struct guest_mode *m, u8 bytes[16], u32 *got)
 {
-	u64 at = linear_rip(m, v->g->rip) + *got;
-	gpa_t place;
-	status r = translate_fetch(v, m, m->bits == 64 ? at : at & HALF_CANONICAL, &place);
-	if (r == OK)
-		r = window_read(place, bytes + *got, INSN_MAX_BYTES - *got);
 	*got = INSN_MAX_BYTES;
-	return r;
+	return backend->fetched(v->g, bytes) ? OK : fetch_part(v, m, bytes, 0, got);
 }
 
 static enum decode_mode decode_mode_of(const struct guest_mode *m)
@@ -180,7 +169,7 @@ static status decode_bytes(struct vcpu *v, const struct guest_mode *m, u8 bytes[
 {
 	enum decode_result d = decode(bytes, got, decode_mode_of(m), i);
 	if (d == DECODE_MORE && got < INSN_MAX_BYTES) {
-		status r = fetch_rest(v, m, bytes, &got);
+		status r = fetch_part(v, m, bytes, got, &got);
 		if (r != OK)
 			return r;
 		d = decode(bytes, got, decode_mode_of(m), i);
