@@ -124,7 +124,7 @@ static void place_out(void *context, u16 port, u32 size, u32 value)
 }
 
 static const struct emulate_ops place_ops = {
-	place_read, place_write, place_fetch, place_mmio_read, place_mmio_write, place_in, place_out,
+	place_read, place_write, place_fetch, place_mmio_read, place_mmio_write, place_in, place_out, NULL,
 };
 
 static void make_place(struct place *p, const struct input *in, bool as_device)
