@@ -56,6 +56,16 @@ several() {
 		-append "console=com1 log=com2 panic=exit $words" -initrd "$modules"
 }
 
+# boots TITLE OPTIONS...: a small guest on a host of two processors that is started in that way, to its end
+boots() {
+	local title=$1
+	shift
+	expect "$title" 0 "Hello from a guest of Ringmur's own" $machine guest build/guests/hello.elf --mem 64M --cpus 2 --timeout 100 \
+		--log "$scratch/log" "$@" || return
+	expect_log "$title: both processors" "^2 processors,"
+	expect_log "$title: the guest's orderly end" "^end: guest power-off|^end: guest test 0"
+}
+
 finish() {
 	[ "$failed" = 0 ] || exit 1
 	exit 0
