@@ -348,6 +348,7 @@ mutations: $(ZYDIS)/.fetched
 .PHONY: matrix
 matrix:
 	@tools/setup test
+	@mkdir -p $(B)
 	@$(MAKE) --no-print-directory -s made= all guests guest-debian >$(B)/matrix-build.log || { tail -n 40 $(B)/matrix-build.log; false; }
 	@tools/matrix
 
