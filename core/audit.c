@@ -207,11 +207,11 @@ static bool audit_table(void *context, hfn_t at, u8 level, u64 address)
 static bool audit_tree(struct audit_state *s, const struct pt *t)
 {
 	struct pmap *p = vm_of(s)->pmap;
-	u8 level = s->level ? s->level : t->format->levels;
 	lock_take(&p->lock);
 	if (s->at == 0 && !s->level)
 		s->epoch = s->host->pool->changes;
-	bool over = hfn_is_none(t->root) || pt_visit_tables(t, level, s->at, audit_table, s);
+	/* A tree that was never made has no format either. */
+	bool over = hfn_is_none(t->root) || pt_visit_tables(t, s->level ? s->level : t->format->levels, s->at, audit_table, s);
 	if (over && s->sum != t->tables && s->epoch == s->host->pool->changes)
 		find_fault(s, "a tree has another number of tables than it says", p->owner, s->sum);
 	else if (over && s->sum != t->tables)

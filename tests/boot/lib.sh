@@ -43,8 +43,8 @@ expect_log() {
 
 # several MEMORY PROCESSORS SECONDS WORDS MODULE...: boots machines defined by the text in $vms, without a terminal; each MODULE is a file and its
 # name. Consoles go to standard output, the log to $scratch/log. With $counted one instruction takes one nanosecond, and every run is the same;
-# $cpu is the processor, $image the build of Ringmur.
-counted= cpu=max,+svm image=ringmur.bin
+# $cpu is the processor, $ringmur its build.
+counted= cpu=max,+svm ringmur=ringmur.bin
 several() {
 	local memory=$1 processors=$2 seconds=$3 words=$4 modules="$scratch/vms vms"
 	shift 4
@@ -52,7 +52,7 @@ several() {
 	printf '%s\n' "$vms" >"$scratch/vms"
 	: >"$scratch/log"
 	timeout "$seconds" qemu-system-x86_64 -machine pc -accel tcg -cpu "$cpu" -smp "$processors" -m "$memory" -nodefaults -display none \
-		-monitor none -no-reboot ${counted:+-icount shift=0,sleep=off} -serial stdio -serial "file:$scratch/log" -kernel "build/$image" \
+		-monitor none -no-reboot ${counted:+-icount shift=0,sleep=off} -serial stdio -serial "file:$scratch/log" -kernel "build/$ringmur" \
 		-append "console=com1 log=com2 panic=exit $words" -initrd "$modules"
 }
 

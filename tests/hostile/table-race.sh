@@ -2,7 +2,7 @@
 # and all is home in the end. (MV-45)
 # timeout: 240
 . "$(dirname "$0")/../boot/lib.sh"
-image=ringmur-points.bin
+ringmur=ringmur-points.bin
 vms='vm name=racer mem=64M kernel=racer vcpus=2 reset=end
 vm name=calm mem=64M kernel=stringio reset=end'
 expect "the neighbour has its answers" 0 "stringio: [0-9]+ passed, 0 failed" \
