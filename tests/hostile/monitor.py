@@ -69,6 +69,7 @@ def addresses():
              (DEVICES, "read"), (PRIVATE_VM, "read"), (PRIVATE_COMM, "write"), (PRIVATE_CPU + 0xff000, "write"), ((1 << 64) - 4096, "read"))
     for address, how in own + ring0:
         yield f"{how} {address:x}", touched(address)
+    yield f"code 48b8{HEAP.to_bytes(8, 'little').hex()}c600c3ffd0", touched(HEAP)  # a RET written there, and called
     for address in (1 << 47, 0xffff7fffffffffff):
         yield f"write {address:x}", exception("13")
 
@@ -103,6 +104,7 @@ def flags():
     yield with_flags(tf | 2), exception("1")
     yield with_flags(rest | 0x3000), SURVIVED
     yield with_flags(rest, "4989e431e4", "4c89e4"), SURVIVED  # the same on no stack
+    yield f"code bf08000000b8{CALL['console-write']:02x}00000068020400009d0f05fc", SURVIVED  # backwards, where ring 0 copies
     yield "code b8030000008ed88ec08ee08ee8b8230000008ed88ee8", SURVIVED
 
 
