@@ -224,15 +224,8 @@ static void wake(struct entity *e, bool here)
 	lock_give(&lock);
 }
 
-void sched_wake(struct entity *e)
-{
-	wake(e, false);
-}
-
-void sched_wake_here(struct entity *e)
-{
-	wake(e, true);
-}
+void sched_wake(struct entity *e) { wake(e, false); }
+void sched_wake_here(struct entity *e) { wake(e, true); }
 
 void sched_yield_to(struct entity *e)
 {
@@ -290,11 +283,25 @@ bool sched_events(struct cpu *c)
 	return over || (events | c->events) & CPU_RESCHED;
 }
 
+/* One that waits has become free to run anywhere: a processor that idles, or does not know yet that others wait, is to look. */
+static __attribute__((noinline)) void offer(const struct sched_cpu *s)
+{
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	for (u32 i = 0; i < cpu_total; i++)
+		if (i != s->cpu->id && !timer_slicing(i)) {
+			ask(i);
+			return;
+		}
+}
+
 /* Its registers are in memory: it may run elsewhere. */
 static void release(struct sched_cpu *s)
 {
+	const struct entity *e = &s->loaded->entity;
 	__atomic_store_n(&s->loaded->entity.bound, NOWHERE, __ATOMIC_RELEASE);
 	s->loaded = NULL;
+	if (cpu_total > 1 && e->state == ENTITY_QUEUED)
+		offer(s);
 }
 
 static void sched_unload(struct cpu *c)
