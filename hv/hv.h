@@ -299,7 +299,7 @@ must_use status paravirt_write(u64 at, const void *page, u64 bytes);
 must_use status paravirt_write_steal(struct vcpu *v, u32 msr, u64 value);
 /* The end of a turn whose vCPU could go on: says so in its page. */
 enum turn paravirt_yield(struct vcpu *v);
-/* It has one again. false: it must not run yet, its page cannot be reached for now. */
+/* It has one again. false: it must not run yet, its page cannot be reached yet. */
 must_use bool paravirt_resume(struct vcpu *v);
 
 /* monitor.c, monitor_calls.c, monitor_load.c */

@@ -43,7 +43,7 @@ static u32 highest(const struct pic_chip *c, u32 set)
 
 static u32 rank(const struct pic_chip *c, u32 input) { return (input + INPUTS - c->lowest - 1) % INPUTS; }
 
-/* The input that this chip requests for now, or NONE. */
+/* The input that this chip requests, or NONE. */
 static u32 requested(const struct pic_chip *c, bool is_master)
 {
 	u32 waiting = c->irr & ~(u32)c->imr, blocking = c->isr, input, serving;

@@ -98,7 +98,7 @@ static void split(void)
 	}
 }
 
-/* Until the line's end; other entries are not for now. */
+/* Until the line's end; other entries are passed over. */
 static void read_line(void)
 {
 	const struct mon_entry *e = &ring0_comm()->entry;
