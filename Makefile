@@ -212,7 +212,8 @@ test-unit: unit
 
 FUZZ_C := $(wildcard tests/fuzz/fuzz_*.c)
 $(eval $(call hosted,fuzz,$(CLANG)))
-$(B)/host-fuzz/%.o: HOSTED += -fsanitize=fuzzer-no-link
+# What judges is no branch to look for: without them it runs several times as fast.
+$(foreach part,core hv x86 monitor,$(B)/host-fuzz/$(part)/%.o): HOSTED += -fsanitize=fuzzer-no-link
 $(patsubst %,$(B)/host-fuzz/tests/fuzz/fuzz_%,emulate load monitor virtio): $(B)/host-fuzz/monitor.a
 $(B)/host-fuzz/tests/fuzz/fuzz_%: $(B)/host-fuzz/tests/fuzz/fuzz_%.o $(B)/host-fuzz/lib.a
 	$(call made,LD)
