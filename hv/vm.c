@@ -157,8 +157,6 @@ const char *vm_judge(const struct machine_definition *d)
 	u64 frames = d->memory >> PAGE_SHIFT, most = mm.alloc.free_frames;
 	if (d->memory & PAGE_MASK)
 		format_text(text, sizeof text, "mem=%lu is not a memory size: at least 1M, in whole pages", d->memory);
-	else if (d->vcpus > VM_MAX_VCPUS)
-		format_text(text, sizeof text, "vcpus= must be from 1 to %u", VM_MAX_VCPUS);
 	else if (frames + HOST_RESERVE_FRAMES > most)
 		format_text(text, sizeof text, "mem=%luM is more than this host can give: %luM are free, %luM are missing",
 			    d->memory >> 20, most >> (20 - PAGE_SHIFT), (frames + HOST_RESERVE_FRAMES - most) >> (20 - PAGE_SHIFT));

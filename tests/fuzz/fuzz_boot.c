@@ -103,7 +103,7 @@ static void fuzz_acpi(u8 *bytes, size_t length, const struct reader *reader)
 
 static void check_options(const struct options *o)
 {
-	if (o->mem < 1 << 20 || o->mem > 511ull << 30 || !o->vcpus || o->vcpus > MAX_CPUS || !o->cpus || o->cpus > MAX_CPUS ||
+	if (o->mem < 1 << 20 || o->mem > 511ull << 30 || !o->vcpus || o->vcpus > MACHINE_VCPUS_MAX || !o->cpus || o->cpus > MAX_CPUS ||
 	    o->mark_port > 0xffff || o->console > LINE_NONE || o->log > LINE_NONE || o->panic > PANIC_EXIT || o->operator > ANSWER_YES ||
 	    !memchr(o->name, 0, sizeof(o->name)))
 		abort();

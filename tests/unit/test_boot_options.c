@@ -2,7 +2,7 @@
  * Ringmur's command line: every kind of value at its borders, quoting, and that what is wrong is named.
  */
 #include "core/bits.h"
-#include "x86/boot/options.h"
+#include "x86/boot/machines.h"
 #include "x86/boot/words.h"
 #include "x86/cpu/log.h"
 
@@ -86,7 +86,7 @@ static void numbers_at_their_borders(void **state)
 {
 	static const struct { const char *name; u64 least, most; u64 *to; bool bytes; } table[] = {
 		{ "mem", 1 << 20, 511ull << 30, &o.mem, true },       { "scrub", 0, 1ull << 52, &o.scrub, true },
-		{ "vcpus", 1, MAX_CPUS, &o.vcpus, false },            { "cpus", 1, MAX_CPUS, &o.cpus, false },
+		{ "vcpus", 1, MACHINE_VCPUS_MAX, &o.vcpus, false },   { "cpus", 1, MAX_CPUS, &o.cpus, false },
 		{ "fail-alloc", 1, UINT32_MAX, &o.fail_alloc, false }, { "probe", 1, UINT32_MAX, &o.probe, false },
 		{ "mark-port", 1, 0xffff, &o.mark_port, false },
 	};
@@ -141,7 +141,7 @@ static const struct { const char *text, *wrong, *right; } refused[] = {
 	{ "mem=1T", "mem=1T", "from 1M to 511G" }, { "mem=16777216T", "mem=16777216T", "from 1M to 511G" },
 	{ "mem=17179869185G", "mem=17179869185G", "from 1M to 511G" }, { "mem=18446744074783293440", "mem=18446744074783293440", "from 1M" },
 	{ "scrub=4097T", "scrub=4097T", "from 0 to 4096T" },
-	{ "vcpus=1K", "vcpus=1K", "from 1 to 32" }, { "cpus=two", "cpus=two", "from 1 to 32" },
+	{ "vcpus=1K", "vcpus=1K", "from 1 to 8" }, { "cpus=two", "cpus=two", "from 1 to 32" },
 	{ "mark-port=0x10000", "mark-port=0x10000", "from 1 to 65535" },
 	/* names */
 	{ "name=12345678901234567890123456789012", "name=12345678901234567890123456789012", "1 to 31" },
@@ -240,7 +240,7 @@ static void long_lines(void **state)
 	memset(line, ' ', sizeof(line));
 	memcpy(line + 4090, "vcpus=3", 7);
 	line[4096] = 0;
-	bad(line, "vcpus=", "from 1 to 32");
+	bad(line, "vcpus=", "from 1 to 8");
 	memcpy(line + 4089, "vcpus=3", 8);
 	good(line);
 	assert_int_equal(o.vcpus, 3);

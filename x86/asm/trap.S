@@ -24,11 +24,11 @@ trap_doors:
 	vector = 0
 	.rept 256
 	.balign DOOR_BYTES
-	.if vector >= 32 || ((HAS_ERROR_CODE >> vector) & 1) == 0
+	.if vector >= 32 || (HAS_ERROR_CODE & (1 << (vector & 31))) == 0
 	pushq	$0
 	.endif
 	pushq	$vector
-	.if vector < 32 && ((OWN_STACK >> vector) & 1)
+	.if vector < 32 && (OWN_STACK & (1 << (vector & 31)))
 	jmp	trap_own_stack
 	.else
 	jmp	trap_common

@@ -14,8 +14,6 @@
 #define LINE_BEGINS "vm"
 #define MEMORY_DISK "memory:"
 #define MIB (1ull << 20)
-#define GIB (1ull << 30)
-#define MOST_MEMORY (511 * GIB) /* the monitor's window is 512 GiB, one of them the hole for devices */
 #define WEIGHT_MOST 10000u
 #define SECTOR 512u
 
@@ -35,7 +33,7 @@ static const char *const resets[] = { "restart", "end", NULL };
 #define AT(member) (u32) offsetof(struct line, member)
 static const struct word_rule rules[] = {
 	{ "name", WORD_NAME, AT(machine.name), NULL, 0, 0 },
-	{ "mem", WORD_BYTES, AT(machine.memory), NULL, MIB, MOST_MEMORY },
+	{ "mem", WORD_BYTES, AT(machine.memory), NULL, MIB, MACHINE_MEMORY_MOST },
 	{ "vcpus", WORD_NUMBER, AT(machine.vcpus), NULL, 1, MACHINE_VCPUS_MAX },
 	{ "weight", WORD_NUMBER, AT(machine.weight), NULL, 1, WEIGHT_MOST },
 	{ "kernel", WORD_MODULE, AT(machine.kernel), NULL, 0, 0 },
@@ -104,7 +102,7 @@ static bool parse_line(const char *words, const struct boot_info *boot, struct m
 	static struct line line;
 	struct words w = { .rule = rules, .count = ARRAY_SIZE(rules), .boot = boot };
 	memset(&line, 0, sizeof(line));
-	line.machine.memory = GIB;
+	line.machine.memory = MACHINE_MEMORY;
 	line.machine.vcpus = 1;
 	line.machine.weight = MACHINE_WEIGHT;
 	line.machine.kernel = line.machine.monitor = MODULE_NONE;

@@ -9,6 +9,8 @@
 
 #define MACHINES_MAX 16u
 #define MACHINE_VCPUS_MAX 8u
+#define MACHINE_MEMORY (1ull << 30) /* promised where nothing is said */
+#define MACHINE_MEMORY_MOST (511ull << 30) /* the monitor's window is 512 GiB, one of them the hole for devices */
 #define MACHINE_WEIGHT 100u /* the usual one */
 
 enum machine_mmu { MMU_AUTO, MMU_NESTED };

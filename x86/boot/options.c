@@ -4,6 +4,7 @@
 #include "x86/boot/options.h"
 
 #include "core/bits.h"
+#include "x86/boot/machines.h"
 #include "x86/boot/words.h"
 
 static const char *const lines[] = { "com1", "com2", "none", NULL };
@@ -12,8 +13,6 @@ static const char *const screens[] = { "yes", "no", NULL };
 static const char *const panics[] = { "halt", "exit", NULL };
 
 #define MIB (1ull << 20)
-#define GIB (1ull << 30)
-#define MOST_MEMORY (511 * GIB) /* the monitor's window is 512 GiB, one of them the hole for devices */
 #define MOST_SCRUB (1ull << 52)
 #define MOST_PORT 0xffff
 
@@ -22,9 +21,9 @@ static const struct word_rule table[] = {
 	{ "console", WORD_ONE_OF, AT(console), lines, 0, 0 },
 	{ "log", WORD_ONE_OF, AT(log), lines, 0, 0 },
 	{ "panic", WORD_ONE_OF, AT(panic), panics, 0, 0 },
-	{ "mem", WORD_BYTES, AT(mem), NULL, MIB, MOST_MEMORY },
+	{ "mem", WORD_BYTES, AT(mem), NULL, MIB, MACHINE_MEMORY_MOST },
 	{ "scrub", WORD_BYTES, AT(scrub), NULL, 0, MOST_SCRUB },
-	{ "vcpus", WORD_NUMBER, AT(vcpus), NULL, 1, MAX_CPUS },
+	{ "vcpus", WORD_NUMBER, AT(vcpus), NULL, 1, MACHINE_VCPUS_MAX },
 	{ "cpus", WORD_NUMBER, AT(cpus), NULL, 1, MAX_CPUS },
 	{ "fail-alloc", WORD_NUMBER, AT(fail_alloc), NULL, 1, UINT32_MAX },
 	{ "probe", WORD_NUMBER, AT(probe), NULL, 1, UINT32_MAX },
@@ -57,7 +56,7 @@ const char *option_feature(u32 index, u32 *offset)
 void options_defaults(struct options *o)
 {
 	*o = (struct options){
-		.console = LINE_COM1, .log = LINE_COM2, .panic = PANIC_HALT, .mem = GIB, .scrub = 512 * MIB,
+		.console = LINE_COM1, .log = LINE_COM2, .panic = PANIC_HALT, .mem = MACHINE_MEMORY, .scrub = 512 * MIB,
 		.vcpus = 1, .cpus = MAX_CPUS, .name = "guest",
 	};
 }
