@@ -12,7 +12,6 @@
 
 #define PRESENT BIT(0)
 #define LARGE   BIT(1)
-#define LARGE_LEVEL 2u
 
 static const struct pt_format format = {
 	.levels = 4,
@@ -90,10 +89,10 @@ static bool holds_block(const struct pmap_range *r, gfn_t f)
 static status back(struct pmap *p, const struct pmap_range *r, gfn_t f, u8 hole_level)
 {
 	hfn_t got;
-	if (p->large && hole_level >= LARGE_LEVEL && holds_block(r, f)) {
+	if (p->large && hole_level >= PMAP_LARGE && holds_block(r, f)) {
 		status st = alloc_block_clean(p->alloc, &p->preparing, FRAME_GUEST, p->owner, &got);
 		if (st == OK)
-			return back_with(p, f, LARGE_LEVEL, got);
+			return back_with(p, f, PMAP_LARGE, got);
 		if (st != NO_MEMORY)
 			return st;
 	}
@@ -173,7 +172,7 @@ status pmap_merge(struct pmap *p, gfn_t f, struct settlement *s)
 	const struct pmap_range *r = range_of(p, f);
 	if (!r || !holds_block(r, f))
 		return NOT_THERE;
-	status st = pt_merge(&p->tree, NULL, frame_gpa(f).v, LARGE_LEVEL, s);
+	status st = pt_merge(&p->tree, NULL, frame_gpa(f).v, PMAP_LARGE, s);
 	if (st == OK)
 		p->changes++;
 	return st;

@@ -20,6 +20,7 @@ enum pmap_state {
 
 enum pmap_access { PMAP_READ = 1, PMAP_WRITE = 2, PMAP_EXEC = 4 };
 
+#define PMAP_LARGE 2u /* the level of a 2 MiB leaf, the largest */
 #define PMAP_RANGES 16u
 struct pmap_range {
 	gfn_t first;

@@ -1,10 +1,8 @@
 /*
- * ptview: filling a page table from the truth, one fault at a time, and taking out of it again.
+ * ptview: filling a page table from the truth, one fault at a time. What takes out of one that is in use stands in reshape.c.
  */
 #include "core/ptview.h"
 #include "core/bits.h"
-
-#define LARGE 2u /* the level of a 2 MiB leaf */
 
 status ptview_init(struct ptview *v, const char *name, const struct pt_format *format, struct pmap *pmap,
 		   struct settler *settler, u64 base, enum pt_rights rights)
@@ -20,7 +18,7 @@ static void strengthen(struct ptview *v, const struct pt_slot *slot, hfn_t frame
 {
 	const struct pt_format *f = v->table.format;
 	u64 old = __atomic_load_n(slot->entry, __ATOMIC_RELAXED), new;
-	u64 part = slot->level == LARGE ? frame.v % BLOCK_FRAMES : 0;
+	u64 part = slot->level == PMAP_LARGE ? frame.v % BLOCK_FRAMES : 0;
 	CHECK(pt_entry_frame(f, old).v + part == frame.v);
 	do
 		new = old | (leaf & f->write);
@@ -39,9 +37,9 @@ static status fill(struct ptview *v, gpa_t at, const struct pmap_backing *b)
 		return OK;
 	}
 	v->fills++;
-	if (b->level != LARGE || slot.level < LARGE)
+	if (b->level != PMAP_LARGE || slot.level < PMAP_LARGE)
 		return pt_map(&v->table, address, b->frame, 1, (enum pt_rights)rights);
-	return pt_map(&v->table, align_down(address, BLOCK_SIZE), hfn(align_down(b->frame.v, BLOCK_FRAMES)), LARGE,
+	return pt_map(&v->table, align_down(address, BLOCK_SIZE), hfn(align_down(b->frame.v, BLOCK_FRAMES)), PMAP_LARGE,
 		      (enum pt_rights)rights);
 }
 
@@ -60,52 +58,6 @@ status ptview_resolve(struct ptview *v, gpa_t at, enum pmap_access access)
 	at_point(POINT_FAULT_FILLED);
 	lock_give(&v->pmap->lock);
 	return st;
-}
-
-status ptview_drop(struct ptview *v, gfn_t first, u64 count, u32 budget, struct settlement *s, u64 *done)
-{
-	u64 bytes;
-	settle_view(s, &v->view); /* what another has dropped and not settled yet leaves no entry to find */
-	status st = pt_drop(&v->table, &v->view, v->base + frame_gpa(first).v, count << PAGE_SHIFT, budget,
-			    s, &bytes);
-	*done = bytes >> PAGE_SHIFT;
-	return st;
-}
-
-static void weaken(struct ptview *v, const struct pt_slot *slot, struct settlement *s)
-{
-	const struct pt_format *f = v->table.format;
-	u64 old = __atomic_fetch_and(slot->entry, ~f->write, __ATOMIC_SEQ_CST);
-	at_point(POINT_PROTECT_WEAKENED);
-	if (old & f->write)
-		settle_stamp(s, &v->view, frame_of(&v->pmap->alloc->frames, pt_entry_frame(f, old)), pt_frames(slot->level));
-}
-
-status ptview_protect(struct ptview *v, gfn_t first, u64 count, struct settlement *s)
-{
-	u64 at = v->base + frame_gpa(first).v, end = at + (count << PAGE_SHIFT);
-	settle_view(s, &v->view); /* as above */
-	while (at < end) {
-		struct pt_slot slot = pt_find(&v->table, at, 1);
-		u64 span = pt_span(slot.level), start = align_down(at, span);
-		if (slot.what == PT_LEAF && (at != start || start + span > end)) {
-			status st = pt_reach(&v->table, at, (u8)(slot.level - 1), &slot);
-			if (st != OK)
-				return st;
-			continue;
-		}
-		if (slot.what == PT_LEAF)
-			weaken(v, &slot, s);
-		at = start + span;
-	}
-	return OK;
-}
-
-status ptview_merge(struct ptview *v, gfn_t f, struct settlement *s)
-{
-	if (pmap_look(v->pmap, f).level != LARGE)
-		return NOT_THERE;
-	return pt_merge(&v->table, &v->view, v->base + frame_gpa(f).v, LARGE, s);
 }
 
 status ptview_destroy(struct ptview *v, struct settlement *s)
