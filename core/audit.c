@@ -209,10 +209,10 @@ static bool audit_tree(struct audit_state *s, const struct pt *t)
 	struct pmap *p = vm_of(s)->pmap;
 	lock_take(&p->lock);
 	if (s->at == 0 && !s->level)
-		s->epoch = s->host->pool->changes;
+		s->epoch = t->changes;
 	/* A tree that was never made has no format either. */
 	bool over = hfn_is_none(t->root) || pt_visit_tables(t, s->level ? s->level : t->format->levels, s->at, audit_table, s);
-	if (over && s->sum != t->tables && s->epoch == s->host->pool->changes)
+	if (over && s->sum != t->tables && s->epoch == t->changes)
 		find_fault(s, "a tree has another number of tables than it says", p->owner, s->sum);
 	else if (over && s->sum != t->tables)
 		s->skipped++;

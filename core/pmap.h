@@ -15,7 +15,6 @@ enum pmap_state {
 	PMAP_PRESENT,
 	PMAP_DEVICE,   /* the monitor (or ring 0, for the local APIC) answers */
 	/* room for: SHARED, BALLOONED, COMPRESSED, SWAPPED, LENT */
-	PMAP_STATES
 };
 
 enum pmap_access { PMAP_READ = 1, PMAP_WRITE = 2, PMAP_EXEC = 4 };

@@ -138,6 +138,7 @@ status pt_reach(struct pt *t, u64 address, u8 level, struct pt_slot *out)
 	} while (!publish(slot.entry, old, link));
 	at_point(POINT_SPLIT_LINKED);
 	t->tables += missing;
+	t->changes++;
 	*out = pt_find(t, address, level);
 	return OK;
 }
@@ -219,6 +220,7 @@ static void owe_table(struct pt *t, struct view *v, hfn_t table, struct settleme
 		settle_stamp(s, v, frame_of(&t->pool->alloc->frames, table), 1);
 	settle_add_table(s, table);
 	t->tables--;
+	t->changes++;
 }
 
 static void unlink_table(struct drop *d, u64 *entry)

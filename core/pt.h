@@ -38,7 +38,7 @@ struct pt {
 	struct pool *pool;
 	owner_t owner; /* of its tables */
 	hfn_t root;
-	u64 tables; /* that exist, the root included */
+	u64 tables, changes; /* tables that exist, the root included; how often one came or went */
 	/* What happens to a leaf's frames that pt_drop took out; NULL: they are stamped for its view. */
 	void (*dropped)(struct pt *t, hfn_t first, u32 frames, struct settlement *s);
 	u8 keep;    /* tables of this level and above stay when pt_drop empties them, for others link them too; 0: none */

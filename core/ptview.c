@@ -36,7 +36,6 @@ static status fill(struct ptview *v, gpa_t at, const struct pmap_backing *b)
 		strengthen(v, &slot, b->frame, leaf);
 		return OK;
 	}
-	v->fills++;
 	if (b->level != PMAP_LARGE || slot.level < PMAP_LARGE)
 		return pt_map(&v->table, address, b->frame, 1, (enum pt_rights)rights);
 	return pt_map(&v->table, align_down(address, BLOCK_SIZE), hfn(align_down(b->frame.v, BLOCK_FRAMES)), PMAP_LARGE,

@@ -13,7 +13,6 @@ struct ptview {
 	u64 base;              /* table address of guest-physical 0 (0 in nested tables) */
 	u64 span;              /* bytes from there that mirror the pmap; the table may hold the VM's private part elsewhere */
 	enum pt_rights rights; /* at most */
-	u64 fills;
 };
 
 must_use status ptview_init(struct ptview *v, const char *name, const struct pt_format *format, struct pmap *pmap,

@@ -31,19 +31,25 @@ static void found(void *context, const char *what, u64 owner, u64 where)
 	log_line("audit: %s (owner %lu, frame %lx)", what, owner, where);
 }
 
+void audit_disturb(void)
+{
+	__atomic_store_n(&host.quiet, false, __ATOMIC_SEQ_CST);
+}
+
 void audit_start(struct vm *gone)
 {
-	u32 count = 0, others = 0;
+	host = (struct audit_host){ .alloc = &mm.alloc, .pool = &mm.pool, .vm = audited, .quiet = gone, .gone = gone ? gone->owner : OWNER_NONE,
+				    .boot_frames = modules_frames() };
+	__atomic_thread_fence(__ATOMIC_SEQ_CST); /* a VM whose state is not seen to change from here on disturbs by itself */
 	for (u32 i = 0; i < vm_count; i++) {
 		struct vm *vm = &vms[i];
 		if (vm == gone)
 			continue;
-		others += vm->state == VM_STARTING || vm->state == VM_ENDING || vm->state == VM_RUNNING;
+		if (vm->state != VM_DEFINED && vm->state != VM_FORGOTTEN)
+			audit_disturb();
 		if (vm->state == VM_RUNNING || (vm->state == VM_ENDING && claimed_by == vm))
-			audited[count++] = (struct audit_vm){ .pmap = &vm->pmap, .view = { &vm->nested, &vm->space.window }, .view_count = 2 };
+			audited[host.vm_count++] = (struct audit_vm){ .pmap = &vm->pmap, .view = { &vm->nested, &vm->space.window }, .view_count = 2 };
 	}
-	host = (struct audit_host){ .alloc = &mm.alloc, .pool = &mm.pool, .vm = audited, .vm_count = count, .quiet = gone && !others,
-				    .gone = gone ? gone->owner : OWNER_NONE, .boot_frames = modules_frames() };
 	audit_begin(&audit, &host, found, NULL);
 }
 

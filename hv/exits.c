@@ -370,6 +370,11 @@ static enum action exit_unknown(struct vcpu *v)
 	return ACTION_SLEEP;
 }
 
+static enum action exit_machine_check(struct vcpu *v)
+{
+	panic("a machine check while %s ran", v->entity.vm->definition->name);
+}
+
 struct exit_row {
 	enum action (*handle)(struct vcpu *v);
 	const char *name;
@@ -391,6 +396,7 @@ static const struct exit_row exits[EXIT_KINDS] = {
 	[EXIT_WBINVD] = { exit_skip, "wbinvd" },
 	[EXIT_PAUSE] = { exit_skip, "pause" },
 	[EXIT_HYPERCALL] = { exit_hypercall, "hypercall" },
+	[EXIT_MACHINE_CHECK] = { exit_machine_check, "machine-check" },
 	[EXIT_UNDEFINED] = { exit_undefined, "undefined" },
 	[EXIT_PRIVILEGED] = { exit_privileged, "privileged" },
 	[EXIT_SHUTDOWN] = { exit_shutdown, "shutdown" },

@@ -179,7 +179,6 @@ struct vm {
 	struct share share;
 	struct entity keeper;      /* makes it and takes it apart (keeper.c) */
 	char ending[160];          /* how it ended last: "power-off", "test 7", "killed: ..." */
-	bool forget;               /* ... and never again */
 	u32 modules_held;          /* enum module_use that are left */
 	/* as long as the VM */
 	u32 paused;        /* enum vm_pause */
@@ -334,7 +333,7 @@ void vm_kill(struct vcpu *v, const char *format, ...) __attribute__((format(prin
 void vm_record(struct vcpu *v); /* registers into the log */
 void vm_mark(struct vm *vm, u64 value);
 u64 vm_exits(const struct vm *vm);
-static inline bool vm_starts_again(const struct vm *vm) { return vm->restart && vm->wanted; }
+static inline bool vm_starts_again(const struct vm *vm) { return vm->restart && vm->wanted && vm->modules_held == USE_ALL; }
 /* A slice of what an ended VM leaves. false: nothing is left. */
 bool vm_take_apart(struct vm *vm);
 
@@ -342,6 +341,8 @@ bool vm_take_apart(struct vm *vm);
 bool audit_claim(const void *by);
 void audit_unclaim(const void *by);
 void audit_start(struct vm *gone);
+/* A VM begins, or lets images go: call it with the VM's state changed and before a frame changes hands. An audit sums up no more. */
+void audit_disturb(void);
 /* false: it is over, *findings tells. */
 bool audit_slice(u64 *findings);
 const u64 *audit_kinds(void); /* frames by enum frame_kind, of the last audit */
@@ -358,6 +359,10 @@ void host_quit(void);
 
 /* pause.c */
 void vm_become(struct vm *vm, enum vm_state state);
+static inline bool change_state(u32 *state, u32 from, u32 to)
+{
+	return __atomic_compare_exchange_n(state, &from, to, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+}
 void vm_pause(struct vm *vm, enum vm_pause why);
 void vm_resume(struct vm *vm, enum vm_pause why);
 /* The host had no memory for it, at this count of the allocator's changes: it is paused until there is some. */

@@ -85,6 +85,7 @@ void interrupts_requests(struct vcpu *v, u32 requests)
 	if (requests & REQUEST_INIT) {
 		vcpu_init(v);
 		lapic_init(&v->lapic);
+		__atomic_fetch_and(&v->blocked, ~(u32)BLOCK_HALT, __ATOMIC_SEQ_CST);
 		if (v->id != 0)
 			__atomic_fetch_or(&v->blocked, BLOCK_SIPI, __ATOMIC_SEQ_CST);
 	}

@@ -24,17 +24,13 @@ struct vm *vm_find(const char *name)
 
 /* ---- what may be asked; any processor ---- */
 
-static bool change_state(struct vm *vm, u32 from, u32 to)
-{
-	return __atomic_compare_exchange_n(&vm->state, &from, to, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
-}
-
 const char *vm_start(struct vm *vm)
 {
 	if (vm->modules_held != USE_ALL)
 		return "its images were freed after its first start (reset=end): it cannot be started again";
-	if (quitting || !change_state(vm, VM_DEFINED, VM_STARTING))
+	if (quitting || !change_state(&vm->state, VM_DEFINED, VM_STARTING))
 		return "it is not off; list tells what it does";
+	audit_disturb();
 	vm->wanted = true;
 	sched_wake(&vm->keeper);
 	return NULL;
@@ -63,8 +59,9 @@ const char *vm_reset(struct vm *vm)
 
 const char *vm_forget(struct vm *vm)
 {
-	if (!change_state(vm, VM_DEFINED, VM_FORGOTTEN))
+	if (!change_state(&vm->state, VM_DEFINED, VM_FORGOTTEN))
 		return "it is not off: destroy it first";
+	audit_disturb();
 	modules_drop(vm, USE_ALL);
 	vms_feed();
 	return NULL;

@@ -100,10 +100,9 @@ static bool take_plain(struct monitor *m, struct mon_entry *e)
 	return false;
 }
 
-static bool take_exit(struct vm *vm)
+static bool take_exit(struct vm *vm, u32 waiting)
 {
 	struct monitor *m = &vm->monitor;
-	u32 waiting = m->exits;
 	if (!waiting)
 		return false;
 	struct vcpu *v = &vm->vcpu[__builtin_ctz(waiting)];
@@ -118,14 +117,15 @@ bool monitor_take(struct vm *vm)
 {
 	struct monitor *m = &vm->monitor;
 	struct mon_entry e;
+	u32 waiting = __atomic_load_n(&m->exits, __ATOMIC_ACQUIRE); /* first: what a vCPU posted before its exit comes before it */
 	if (__builtin_expect(m->events == 0, 1))
-		return take_exit(vm);
+		return take_exit(vm, waiting);
 	__builtin_memset(&e, 0, sizeof e);
 	if (take_plain(m, &e) || take_eoi(m, &e) || take_console(m, &e)) {
 		m->comm->entry = e;
 		return true;
 	}
-	return take_exit(vm);
+	return take_exit(vm, waiting);
 }
 
 /* ---- its faults ---- */
@@ -142,8 +142,9 @@ static hfn_t module_frame(const struct vm *vm, u64 at)
 	for (u32 i = 0; (b = module_of(vm, i)); i++) {
 		u64 bytes = align_up((b->first.v & PAGE_MASK) + b->bytes, PAGE_SIZE);
 		bool there = vm->monitor.loading || i > vm->definition->modules.count;
+		hfn_t f = hpa_frame(hpa((b->first.v & ~PAGE_MASK) + (at - base)));
 		if (there && within(at, base, bytes))
-			return hpa_frame(hpa((b->first.v & ~PAGE_MASK) + (at - base)));
+			return frame_of(&mm.frames, f)->kind == FRAME_BOOT ? f : HFN_NONE;
 		base += bytes;
 	}
 	return HFN_NONE;
@@ -244,7 +245,6 @@ static bool after(struct cpu *c, struct vm *vm, u32 why)
 		return monitor_call(vm);
 	if (why != USER_INTERRUPT)
 		return handle_exception(c, vm, why);
-	watch(&vm->monitor);
 	if (!over_budget(c, &vm->monitor))
 		return true;
 	vm_end(vm, "killed: its monitor computed for %u ms without an answer", vm->monitor.loading ? BUDGET_LOADING_MS : BUDGET_MS);
@@ -262,10 +262,10 @@ enum turn monitor_turn(struct cpu *c, struct entity *e)
 	if (m->waiting)
 		m->regs.rax = m->comm->entry.kind;
 	m->waiting = false;
-	watch(m);
 	for (;;) {
 		if (c->events && sched_events(c))
 			return TURN_YIELD;
+		watch(m);
 		if (!vm->go || !after(c, vm, user_run(&m->regs)))
 			return TURN_SLEEP;
 	}

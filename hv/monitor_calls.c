@@ -226,7 +226,7 @@ static u64 call_lapic_write(struct vm *vm, const u64 a[])
 	if (!v || !is_lapic(v, a[1], a[2]))
 		return 0;
 	lapic_write(&v->lapic, a[1] & PAGE_MASK, (u32)a[2], a[3], vcpu_tsc(v));
-	vcpu_timer_changed(v);
+	__atomic_fetch_or(&v->requests, REQUEST_TIMER, __ATOMIC_SEQ_CST); /* its timer is its processor's, which may just be looking at it */
 	return 0;
 }
 
@@ -322,6 +322,7 @@ static u64 call_modules_done(struct vm *vm, const u64 a[])
 	monitor_release_modules(vm);
 	if (d->reset == RESET_END && d->start == START_YES)
 		modules_drop(vm, USE_IMAGES);
+	vms_feed();
 	return 0;
 }
 

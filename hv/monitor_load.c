@@ -152,7 +152,6 @@ static void fill_info(struct mon_info *info, struct vm *vm)
 	info->tsc_khz = host_tsc_khz;
 	info->wall_clock = boot_info->wall_clock - boot_info->boot_tsc / (host_tsc_khz * 1000);
 	info->module_count = 1 + d->modules.count;
-	info->cpu_phys_bits = features.phys_bits;
 	info->mark_port = (u32)options.mark_port;
 	info->disk = d->disk;
 	info->disk.module = info->module_count;

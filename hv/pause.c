@@ -50,11 +50,12 @@ void vm_resume(struct vm *vm, enum vm_pause why)
 		change(vm, 0, why);
 }
 
-/* Whether anybody is left who could give memory back. */
+/* Whether anybody is left who could give memory back. Lock held: of several that find none at once, the last to pause is not fed. */
 static bool may_be_fed(const struct vm *vm)
 {
 	for (u32 i = 0; i < vm_count; i++)
-		if (&vms[i] != vm && vms[i].state != VM_DEFINED && vms[i].state != VM_FORGOTTEN && !(vms[i].paused & PAUSE_MEMORY))
+		if (&vms[i] != vm && vms[i].state != VM_DEFINED && vms[i].state != VM_FORGOTTEN &&
+		    (vms[i].state == VM_ENDING || !(vms[i].paused & PAUSE_MEMORY)))
 			return true;
 	return operator_present;
 }
@@ -63,12 +64,17 @@ void vm_starve(struct vm *vm, u64 changes)
 {
 	if (vm->paused & PAUSE_MEMORY)
 		return;
-	vm_pause(vm, PAUSE_MEMORY);
-	if (__atomic_load_n(&mm.alloc.changes, __ATOMIC_SEQ_CST) != changes)
-		vm_resume(vm, PAUSE_MEMORY);
-	else if (!may_be_fed(vm))
+	lock_take(&lock);
+	__atomic_fetch_or(&vm->paused, PAUSE_MEMORY, __ATOMIC_SEQ_CST); /* whoever gives some back now sees it, or is seen */
+	bool came = __atomic_load_n(&mm.alloc.changes, __ATOMIC_SEQ_CST) != changes, fed = may_be_fed(vm);
+	if (came || !fed)
+		vm->paused &= ~(u32)PAUSE_MEMORY;
+	judge(vm);
+	lock_give(&lock);
+	wake_all(vm);
+	if (!came && !fed)
 		vm_end(vm, "killed: the host has no memory left, and nobody who could give some back");
-	else
+	else if (!came)
 		operator_note("%s is paused: the host's memory is full; it goes on when another machine gives some back", vm->definition->name);
 }
 

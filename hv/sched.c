@@ -7,6 +7,7 @@
  * An entity that is woken while it runs runs again instead of sleeping, so no wake is lost. The registers of the last vCPU stay in a
  * processor until it turns to another vCPU, another VM, or idles; until then that vCPU runs nowhere else.
  */
+#include "core/bits.h"
 #include "core/lock.h"
 #include "hv/hv.h"
 #include "x86/asm/insn.h"
@@ -15,10 +16,11 @@
 #include "x86/mm/mm.h"
 
 #define SLICE_US 2000u
-/* How much further ahead a share must be before one that has just become ready takes its processor; and how much of what it did not use
- * a share that slept may keep. */
+/* How much further ahead a share must be before one that has just become ready takes its processor; how much of what it did not use
+ * a share that slept may keep; and how much one that did not. */
 #define MARGIN_US 500u
 #define CREDIT_US 1000u
+#define CLAIM_US 20000u
 
 static struct sched_cpu {
 	struct cpu *cpu;
@@ -35,12 +37,13 @@ static struct lock lock; /* the queues and the states of all entities */
 static struct share *active[VMS_MAX + 1];
 static u32 active_count;
 static _Atomic u32 queued;
-static u64 slice_ticks, margin_ticks, credit_ticks;
+static u64 level; /* of virtual time */
+static u64 slice_ticks, margin_ticks, credit_ticks, claim_ticks;
 
 /* Asks a processor to return to the scheduler. */
 static void ask(u32 cpu)
 {
-	__atomic_fetch_or(&cpus[cpu].events, CPU_RESCHED, __ATOMIC_SEQ_CST);
+	cpu_event(&cpus[cpu], CPU_RESCHED);
 	if (cpu != this_cpu()->id)
 		kick_cpu(cpu);
 }
@@ -50,6 +53,7 @@ void sched_init(void)
 	slice_ticks = host_tsc_khz * SLICE_US / 1000;
 	margin_ticks = host_tsc_khz * MARGIN_US / 1000;
 	credit_ticks = host_tsc_khz * CREDIT_US / 1000;
+	claim_ticks = host_tsc_khz * CLAIM_US / 1000;
 	for (u32 i = 0; i < MAX_CPUS; i++)
 		per_cpu[i].cpu = &cpus[i];
 }
@@ -79,18 +83,35 @@ static void charge(struct sched_cpu *s, u64 now)
 	e->share->vtime += ticks * e->share->scale / SHARE_SCALE;
 }
 
-/* A share that has slept does not come back with all that it did not use meanwhile. */
-static void activate(struct share *share, u64 now)
+/* What nobody is owed anything behind: the least of the shares that wait, or, where none does, the most of those that run. It never falls. */
+static u64 level_of(u64 now)
 {
-	u64 floor = ~0ull;
+	u64 waits = ~0ull, runs = 0;
 	for (u32 i = 0; i < cpu_total; i++)
 		charge(&per_cpu[i], now);
 	for (u32 i = 0; i < active_count; i++)
-		if (active[i]->vtime < floor)
-			floor = active[i]->vtime;
-	if (active_count && share->vtime + credit_ticks < floor)
-		share->vtime = floor - credit_ticks;
-	active[active_count++] = share;
+		if (active[i]->first)
+			waits = min_u64(waits, active[i]->vtime);
+		else
+			runs = max_u64(runs, active[i]->vtime);
+	return level = max_u64(level, waits == ~0ull ? runs : waits);
+}
+
+static void raise(struct share *share, u64 now_level, u64 owed)
+{
+	if (share->vtime + owed < now_level)
+		share->vtime = now_level - owed;
+}
+
+/* Something of `share` has been woken: what it did not use while it slept, or did not want, is not saved up; nor what others did not want. */
+static void admit(struct share *share, u64 now)
+{
+	u64 from = level_of(now);
+	raise(share, from, share->active ? claim_ticks : credit_ticks);
+	for (u32 i = 0; !queued && i < active_count; i++)
+		raise(active[i], from, claim_ticks);
+	if (!share->active)
+		active[active_count++] = share;
 	share->active = true;
 }
 
@@ -101,6 +122,8 @@ static void deactivate(struct share *share)
 		i++;
 	active[i] = active[--active_count];
 	share->active = false;
+	if (!queued)
+		level = max_u64(level, share->vtime);
 }
 
 /* ---- the queues, lock held ---- */
@@ -110,8 +133,6 @@ static void enqueue(struct entity *e, u64 now)
 {
 	struct share *share = e->share;
 	bool first = e->kind == ENTITY_MONITOR;
-	if (!share->active)
-		activate(share, now);
 	e->state = ENTITY_QUEUED;
 	e->queued_at = now;
 	e->next = first ? share->first : NULL;
@@ -173,7 +194,7 @@ static struct entity *dequeue(struct sched_cpu *s, u64 now)
 	e->state = ENTITY_RUNNING;
 	e->cpu = s->cpu->id;
 	e->turns++;
-	e->waited += now - e->queued_at;
+	e->waited += now - min_u64(now, e->queued_at);
 	s->current = e;
 	s->charged = now;
 	if (now >= s->slice_end)
@@ -213,7 +234,10 @@ static void wake(struct entity *e, bool here)
 {
 	lock_take(&lock);
 	if (e->state == ENTITY_SLEEPING) {
-		enqueue(e, tsc_now());
+		u64 now = tsc_now();
+		if (!e->share->active || (!e->share->first && active_count > 1))
+			admit(e->share, now);
+		enqueue(e, now);
 		if (!here)
 			ask_processor(e);
 	} else if (e->state == ENTITY_RUNNING) {
@@ -262,6 +286,7 @@ static __attribute__((noinline)) void read_console(void)
 /* The time of a slice has come. false: another one has begun since, or nobody waits. */
 static bool slice_over(const struct sched_cpu *s)
 {
+	__atomic_thread_fence(__ATOMIC_SEQ_CST); /* who enqueues meanwhile finds that this one is not slicing, and asks it */
 	if (!queued)
 		return false;
 	if (tsc_now() >= s->slice_end)
@@ -421,6 +446,8 @@ static void idle(struct sched_cpu *s)
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	if (!queued && !c->events)
 		cpu_idle();
+	else
+		interrupts_take(); /* what is queued may be bound to another */
 	s->idle = false;
 }
 

@@ -16,9 +16,10 @@
 /* Tells the host timer when the local APIC's timer wants to be looked at. */
 void vcpu_timer_changed(struct vcpu *v)
 {
-	u64 deadline = lapic_deadline(&v->lapic);
+	u64 deadline = lapic_deadline(&v->lapic), now = tsc_now(), left = deadline - min_u64(deadline, now + v->g->tsc_offset);
 	v->timer_for = deadline;
-	timer_set(&v->timer, deadline == LAPIC_NO_DEADLINE ? TIMER_NEVER : deadline - v->g->tsc_offset);
+	/* The guest's counter may be anywhere: only what is left has a meaning here. */
+	timer_set(&v->timer, deadline == LAPIC_NO_DEADLINE ? TIMER_NEVER : now + min_u64(left, TIMER_NEVER - 1 - now));
 }
 
 void vcpu_reset(struct vcpu *v)

@@ -6,7 +6,6 @@
 #include "core/bits.h"
 #include "x86/cpu/log.h"
 
-#define VM_MEMORY_LEAST (1ull << 20)
 #define PAGES_VMCB 1u
 #define PAGES_XSAVE 2u /* first page of the XSAVE area */
 #define HOST_RESERVE_FRAMES 2048u /* 8 MiB: tables, the monitor */

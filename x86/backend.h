@@ -30,6 +30,7 @@ enum exit_kind {
 	EXIT_WBINVD,     /* WBINVD, INVD: nothing to do */
 	EXIT_PAUSE,
 	EXIT_HYPERCALL,
+	EXIT_MACHINE_CHECK, /* of the host */
 	EXIT_UNDEFINED,  /* an instruction that this guest's processor does not have: #UD */
 	EXIT_PRIVILEGED, /* one that it has and may not use: #GP */
 	EXIT_SHUTDOWN,   /* triple fault */
@@ -41,9 +42,9 @@ enum exit_kind {
 struct exit_info {
 	u32 code; /* the maker's number, for the record */
 	union {
-		struct { gpa_t at; u8 access; /* enum pmap_access */ bool table, present; } nested; /* table: while walking the guest's tables */
-		struct { u16 port; u8 size; bool in, string, repeat; u64 next_rip; } io;
-		struct { u8 vector; bool has_error; u32 error; u64 address; } exception;
+		struct { gpa_t at; u8 access; /* enum pmap_access */ bool table; } nested; /* table: while walking the guest's tables */
+		struct { u16 port; u8 size; bool in, string; u64 next_rip; } io;
+		struct { u8 vector; bool has_error; u32 error; } exception;
 		bool msr_write;
 	};
 };
@@ -81,7 +82,6 @@ struct guest_cpu {
 	u64 dr[4];
 	u64 xcr0;
 	u64 tsc_aux;
-	u64 pat;
 	u64 tsc_offset;
 	void *area;               /* of the maker: a VMCB */
 	hpa_t area_hpa;

@@ -41,8 +41,16 @@ void backend_init_extended(struct guest_cpu *g)
 	g->tsc_aux = 0;
 }
 
+/* Without that feature FXRSTOR and XRSTOR may leave FIP, FDP and FOP as the last guest had them (CPUID 8000_0008h, EBX bit 2; CVE-2006-1056). */
+static inline void forget_pointers(void)
+{
+	if (!features.x87_pointers)
+		x87_mark(&initial);
+}
+
 void backend_load(struct guest_cpu *g)
 {
+	forget_pointers();
 	load_debug_registers(g->dr);
 	if (features.rdtscp)
 		wrmsr(MSR_TSC_AUX, g->tsc_aux);
@@ -77,6 +85,7 @@ void backend_save(struct guest_cpu *g)
 
 void backend_clear_extended(void)
 {
+	forget_pointers();
 	if (features.xsave)
 		xrstor64(&initial, features.xcr0_mask);
 	else

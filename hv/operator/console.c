@@ -21,7 +21,7 @@
 #define SWITCH_KEY 0x1d /* Ctrl-] */
 #define ESCAPE 0x1b
 #define REPLAY_LINES 24u
-#define REPLAY_BYTES 4096u
+#define REPLAY_BYTES 1920u /* that many lines of 80 characters */
 #define NOTE_BYTES 192u
 #define PROMPT "ringmur> "
 
@@ -66,29 +66,24 @@ static void write_line(void *context, const char *text, u32 length)
 
 const struct say console = { .write = write_line };
 
-/* To the line, as long as the VM is in the foreground and has nothing older to show first. */
+/* A piece to the line, as long as the VM is in the foreground and has nothing older to show first. */
 static void write_of(const struct vm *vm, const u8 *bytes, u32 count)
 {
-	while (count) {
-		u32 piece = (u32)min_u64(count, SAY_BYTES);
-		lock_take(&lock);
-		if (foreground == vm && !vm->replay)
-			console_write(bytes, piece);
-		lock_give(&lock);
-		interrupts_take();
-		bytes += piece;
-		count -= piece;
-	}
+	lock_take(&lock);
+	if (!operator_present || (foreground == vm && !vm->replay))
+		console_write(bytes, count);
+	lock_give(&lock);
+	interrupts_take();
 }
 
 void operator_output(struct vm *vm, const u8 *bytes, u32 count)
 {
-	if (!operator_present) {
-		console_write(bytes, count);
-		return;
+	for (u32 piece; count; bytes += piece, count -= piece) {
+		piece = (u32)min_u64(count, SAY_BYTES);
+		if (operator_present)
+			scroll_add((struct scroll *)vm->scrollback, bytes, piece);
+		write_of(vm, bytes, piece);
 	}
-	scroll_add((struct scroll *)vm->scrollback, bytes, count);
-	write_of(vm, bytes, count);
 }
 
 /* Drops the terminal's escape sequences: one that was a question (ESC [ 6 n) must not be asked again. `in`: the last byte of its beginning. */

@@ -56,11 +56,6 @@ static struct {
 	struct hv_timer timer;
 } asked;
 
-static bool change_state(u32 from, u32 to)
-{
-	return __atomic_compare_exchange_n(&asked.state, &from, to, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
-}
-
 static u64 read_frame(void *context, hfn_t frame, u32 offset, u32 size)
 {
 	u64 value = 0;
@@ -73,7 +68,7 @@ static u64 read_frame(void *context, hfn_t frame, u32 offset, u32 size)
 void operator_walk(struct vcpu *v)
 {
 	struct walk w = { .to = &console, .nested = &v->entity.vm->nested, .read = read_frame };
-	if (asked.v != v || !change_state(WALK_ASKED, WALK_TAKEN))
+	if (asked.v != v || !change_state(&asked.state, WALK_ASKED, WALK_TAKEN))
 		return;
 	say(&console, "walk of %s, vCPU %u: ", v->entity.vm->definition->name, v->id);
 	if (asked.physical) {
@@ -82,7 +77,7 @@ void operator_walk(struct vcpu *v)
 		struct gwalk_mode mode = vcpu_walk_now(v);
 		walk_virtual(&w, &mode, gva(asked.at));
 	}
-	change_state(WALK_TAKEN, WALK_DONE);
+	change_state(&asked.state, WALK_TAKEN, WALK_DONE);
 	sched_wake(&operator_entity);
 }
 
@@ -96,11 +91,11 @@ static void walk_late(struct hv_timer *t)
 static enum work walk_work(void)
 {
 	const char *name = asked.v->entity.vm->definition->name;
-	if (change_state(WALK_DONE, WALK_IDLE)) {
+	if (change_state(&asked.state, WALK_DONE, WALK_IDLE)) {
 		timer_set(&asked.timer, TIMER_NEVER);
 		return WORK_DONE;
 	}
-	if (!asked.late || !change_state(WALK_ASKED, WALK_IDLE))
+	if (!asked.late || !change_state(&asked.state, WALK_ASKED, WALK_IDLE))
 		return WORK_WAITS;
 	say(&console, "walk: vCPU %u of %s has had no turn in %u s: see info %s\n", asked.v->id, name, WALK_TIME_MS / 1000, name);
 	return WORK_DONE;

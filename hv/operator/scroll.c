@@ -2,6 +2,8 @@
 
 #include "core/bits.h"
 
+#define LONG_LINE 512u
+
 void scroll_add(struct scroll *s, const void *bytes, u32 count)
 {
 	for (u32 i = 0; i < count; i++)
@@ -11,11 +13,14 @@ void scroll_add(struct scroll *s, const void *bytes, u32 count)
 u64 scroll_last(const struct scroll *s, u32 lines, u32 most)
 {
 	u64 first = s->written - min_u64(s->written, min_u64(most, SCROLL_BYTES)), at = s->written;
-	for (u32 seen = 0; at > first; at--)
-		if (s->bytes[(at - 1) % SCROLL_BYTES] == '\n' && seen++ == lines)
+	u32 place = (u32)(at % SCROLL_BYTES), seen = 0;
+	for (; at > first; at--) {
+		place = place ? place - 1 : SCROLL_BYTES - 1;
+		if (s->bytes[place] == '\n' && seen++ == lines)
 			return at;
-	/* Not in the middle of a line, unless there is no other. */
-	for (u64 i = at; at && i < s->written; i++)
+	}
+	/* Not in the middle of a line, unless it is a very long one. */
+	for (u64 i = at; at && i < min_u64(s->written, at + LONG_LINE); i++)
 		if (s->bytes[i % SCROLL_BYTES] == '\n')
 			return i + 1;
 	return at;

@@ -65,11 +65,9 @@ struct mon_info {
 	u64 tsc_khz;     /* the TSC is invariant as the monitor sees it (RDTSC allowed) */
 	u64 wall_clock;  /* seconds since 1970 at TSC 0 */
 	u32 module_count;
-	u32 cpu_phys_bits;
+	u32 mark_port;   /* 0, or an I/O port whose writes go to MON_MARK */
 	char name[MON_NAME_MAX];
 	char cmdline[MON_CMDLINE_MAX]; /* of the guest kernel */
-	u32 mark_port;   /* 0, or an I/O port whose writes go to MON_MARK */
-	u32 reserved;
 	struct mon_disk disk;
 	struct mon_module module[MON_MAX_MODULES + 1]; /* one more for a disk's image */
 };

@@ -13,6 +13,7 @@ from lab.trial import right, run
 HOST_CPUS, HOST_MEBIBYTES = 2, 128
 EVEN, HEAVY = ("one", "two", "three"), "heavy"
 SECONDS, MEASURED, SLACK = 60, 6, 0.15
+ALONE = 8 # seconds, in which nobody waits
 
 
 def describe(scratch):
@@ -52,6 +53,27 @@ def test(rig, scratch):
     print("    " + ", ".join(f"{name} {part:.1%}" for name, part in parts.items()))
     right("one of twice the weight has a processor, the others share one",
           near(parts[HEAVY], 1 / 2) and near(parts["one"], 1 / 4) and near(parts["two"], 1 / 4))
+    operator.command("destroy two")
+    operator.wait_state("two", "off", SECONDS)
+    time.sleep(ALONE)
+    operator.command("start two")
+    operator.wait_state("two", "running", SECONDS)
+    parts = measure(operator, ("one", "two", HEAVY))
+    print("    " + ", ".join(f"{name} {part:.1%}" for name, part in parts.items()))
+    right("and so it is when the third comes late: what nobody else wanted is not held against who took it",
+          near(parts[HEAVY], 1 / 2) and near(parts["one"], 1 / 4) and near(parts["two"], 1 / 4))
+    for name in ("two", HEAVY):
+        operator.command(f"destroy {name}")
+        operator.wait_state(name, "off", SECONDS)
+    time.sleep(ALONE / 2)
+    operator.command("pause one")
+    for name in ("two", "three"):
+        operator.command(f"start {name}")
+        operator.wait_state(name, "running", SECONDS)
+    operator.command("resume one")
+    parts = measure(operator, EVEN)
+    print("    " + ", ".join(f"{name} {part:.1%}" for name, part in parts.items()))
+    right("one that sleeps while others come has not lost its share", all(near(part, 1 / 3) for part in parts.values()))
 
 
 if __name__ == "__main__":

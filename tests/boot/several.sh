@@ -63,4 +63,8 @@ bad_definition "a machine larger than the host" "vm name=a kernel=hello mem=1G" 
 vms='vm name=a mem=64M kernel=hello monitor=hello reset=end'
 expect "a monitor that is no program" 0 "" several 256M 1 30 operator=no "build/guests/hello.elf hello"
 expect_log "  and why" "^end: a could not start: its monitor= is no program"
+# Alone on its processor: nothing but the watch interrupts it.
+vms='vm name=a mem=32M kernel=hello monitor=silent reset=end'
+expect "a monitor that never answers, alone" 0 "" several 128M 1 40 operator=no "build/guests/hello.elf hello" "build/monitors/silent.elf silent"
+expect_log "  its budget ends it" "^end: a killed: its monitor computed for 2000 ms without an answer"
 finish

@@ -61,7 +61,7 @@ struct all { u8 *ram; u64 counted[6]; };
 static struct all all_of(struct sim *s)
 {
 	struct all a = { malloc(s->ram.bytes), { s->alloc.changes, s->pool.used_frames, s->vm[0].pmap.resident, s->vm[0].pmap.changes,
-						 s->vm[0].nested.fills, s->vm[0].nested.table.tables } };
+						 s->vm[0].nested.table.changes, s->vm[0].nested.table.tables } };
 	memcpy(a.ram, s->ram.at, s->ram.bytes);
 	return a;
 }

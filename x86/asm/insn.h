@@ -111,6 +111,8 @@ static inline void xrstor64(const void *area, u64 mask)
 /* 16-byte aligned area of 512 bytes. */
 static inline void fxsave64(void *area) { __asm__ volatile("fxsave64 (%0)" : : "r"(area) : "memory"); }
 static inline void fxrstor64(const void *area) { __asm__ volatile("fxrstor64 (%0)" : : "r"(area) : "memory"); }
+/* An x87 instruction that says nothing: the addresses of the last one are its own then. */
+static inline void x87_mark(const void *word) { __asm__ volatile("fnclex\n\temms\n\tfildl (%0)" : : "r"(word) : "memory"); }
 static inline void fninit(void) { __asm__ volatile("fninit" : : : "memory"); }
 
 /* ---- flags ---- */

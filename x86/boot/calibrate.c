@@ -130,7 +130,7 @@ bool timer_tsc_survives_halt(void)
 	while (!(c->events & CPU_TIMER))
 		cpu_idle();
 	struct sample b = take_sample();
-	c->events &= ~(u32)CPU_TIMER;
+	__atomic_fetch_and(&c->events, ~(u32)CPU_TIMER, __ATOMIC_SEQ_CST);
 	u64 expected = ((b.pm - a.pm) & PM_TIMER_MASK) * timer_rates.khz * 1000 / PM_TIMER_HZ, seen = b.tsc - a.tsc;
 	u64 apart = expected > seen ? expected - seen : seen - expected;
 	return apart <= expected >> RATE_TOLERANCE_SHIFT;

@@ -36,7 +36,7 @@ static const struct { u32 leaf; u8 reg, bit; u32 offset; } bits[] = {
 	{ LEAF_STRUCTURED, ECX, 3, AT(pku) },        { LEAF_STRUCTURED, ECX, 16, AT(la57) },
 	{ LEAF_EXT_FEATURES, ECX, 2, AT(svm) },      { LEAF_EXT_FEATURES, EDX, 20, AT(nx) },
 	{ LEAF_EXT_FEATURES, EDX, 26, AT(gib_pages) }, { LEAF_EXT_FEATURES, EDX, 27, AT(rdtscp) },
-	{ LEAF_POWER, EDX, 8, AT(invariant_tsc) },
+	{ LEAF_POWER, EDX, 8, AT(invariant_tsc) },   { LEAF_SIZES, EBX, 2, AT(x87_pointers) },
 	{ LEAF_SVM, EDX, 0, AT(npt) },               { LEAF_SVM, EDX, 3, AT(nrip) },
 	{ LEAF_SVM, EDX, 5, AT(clean_bits) },        { LEAF_SVM, EDX, 6, AT(flush_by_asid) },
 	{ LEAF_SVM, EDX, 7, AT(decode_assist) },     { LEAF_SVM, EDX, 10, AT(pause_filter) },
@@ -124,14 +124,13 @@ static void xsave_enable(void)
 
 void features_init(u64 hide)
 {
-	features = (struct features){ .phys_bits = 36, .virt_bits = 48 };
+	features = (struct features){ .phys_bits = 36 };
 	read_vendor();
 	for (u32 i = 0; i < ARRAY_SIZE(bits); i++)
 		*feature(bits[i].offset) = cpuid_reg(bits[i].leaf, (enum reg)bits[i].reg) >> bits[i].bit & 1;
 	u32 sizes = cpuid_reg(LEAF_SIZES, EAX);
 	if (sizes) {
 		features.phys_bits = (u8)min_u64(sizes & 0xff, 52);
-		features.virt_bits = (u8)(sizes >> 8);
 	}
 	features.asids = cpuid_reg(LEAF_SVM, EBX);
 	hide_features(hide);

@@ -42,6 +42,7 @@ static const struct { const char *name; u32 offset; } feature_names[] = {
 	FEATURE("umip", umip), FEATURE("gib-pages", gib_pages), FEATURE("xsave", xsave), FEATURE("fsgsbase", fsgsbase),
 	FEATURE("pge", pge), FEATURE("x2apic", x2apic), FEATURE("tsc-deadline", tsc_deadline),
 	FEATURE("invariant-tsc", invariant_tsc), FEATURE("la57", la57), FEATURE("pku", pku), FEATURE("rdtscp", rdtscp),
+	FEATURE("x87-pointers", x87_pointers),
 };
 static_assert(ARRAY_SIZE(feature_names) <= 64, "one bit each in options.hide");
 

@@ -29,7 +29,7 @@ struct cpu {
 	u64 kernel_rsp;      /* gs:8; user_run saves here, traps from ring 3 resume here */
 	u64 scratch;         /* gs:16, asm */
 	u32 id, apic_id;
-	u32 events;          /* atomic: enum cpu_event; set by interrupt handlers, taken by the scheduler */
+	u32 events;          /* enum cpu_event; others set bits too: by cpu_event() only. Taken by the scheduler */
 	volatile bool online;
 	u64 user_fault_code, user_fault_address; /* of the last exception out of ring 3; the address is CR2 */
 	struct tagger tagger;
@@ -40,7 +40,6 @@ struct cpu {
 	u64 *slot_table;     /* last-level entries of its slots (mm/slots.h) */
 	u64 starved_at;      /* of CPU_STARVED: what alloc.changes was */
 	struct space *space; /* whose part is linked in (mm/space.h); NULL: neutral */
-	void *sched;         /* hv's per-processor part */
 	struct { u64 vector, code, address; } fixup; /* of the last fault of this processor that asm/access.h caught */
 };
 
@@ -48,13 +47,14 @@ extern struct cpu cpus[MAX_CPUS];
 extern u32 cpu_total; /* online */
 
 static inline struct cpu *this_cpu(void) { return read_gs0(); }
+static inline void cpu_event(struct cpu *c, u32 event) { __atomic_fetch_or(&c->events, event, __ATOMIC_SEQ_CST); }
 
 /* What the processor offers, judged once at boot (features.c); the option hide= takes features away. */
 struct features {
 	bool svm, npt, nrip, decode_assist, clean_bits, flush_by_asid, vgif, pause_filter;
-	bool nx, smep, smap, umip, gib_pages, xsave, fsgsbase, pge, x2apic, tsc_deadline, invariant_tsc, la57, pku, rdtscp;
+	bool nx, smep, smap, umip, gib_pages, xsave, fsgsbase, pge, x2apic, tsc_deadline, invariant_tsc, la57, pku, rdtscp, x87_pointers;
 	u32 asids;      /* number of ASIDs, the host's 0 included */
-	u8 phys_bits, virt_bits;
+	u8 phys_bits;
 	u32 xsave_size; /* bytes for every component in xcr0_mask */
 	u64 xcr0_mask;  /* components that host and guests may use */
 	char vendor[13];

@@ -12,7 +12,7 @@ static u32 strays;
 
 static void kick_interrupt(struct cpu *c)
 {
-	c->events |= CPU_KICK; /* atomic by its type */
+	cpu_event(c, CPU_KICK);
 	hv_kick(c);
 }
 
@@ -34,7 +34,7 @@ void interrupt_dispatch(u32 vector)
 		break;
 	case VECTOR_SERIAL:
 		if (serial_interrupt())
-			cpus[0].events |= CPU_CONSOLE;
+			cpu_event(&cpus[0], CPU_CONSOLE);
 		break;
 	case VECTOR_APIC_ERROR:
 		apic_write(APIC_ESR, 0);

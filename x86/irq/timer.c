@@ -66,7 +66,7 @@ void timer_interrupt(struct cpu *c)
 		timer_late = max_u64(timer_late, now - min_u64(now, due[c->id]));
 	if (now >= wanted) {
 		deadline[c->id] = wanted = TIMER_NEVER;
-		c->events |= CPU_TIMER;
+		cpu_event(c, CPU_TIMER);
 	}
 	if (wanted != TIMER_NEVER || timer_probe)
 		timer_arm(wanted); /* further than the counter reaches; or disarmed while the interrupt was on its way, and probing */

@@ -110,7 +110,7 @@ static __attribute__((noinline)) status window_fault(enum pmap_access access)
 	status r = ptview_resolve(&c->space->window, gpa(at), access);
 	if (r == NO_MEMORY) {
 		c->starved_at = changes;
-		__atomic_fetch_or(&c->events, CPU_STARVED, __ATOMIC_SEQ_CST);
+		cpu_event(c, CPU_STARVED);
 	}
 	return r;
 }

@@ -19,6 +19,7 @@
 static const u8 kinds[VMEXIT_CODES] = {
 	[VMEXIT_CR0_WRITE + 4] = KIND(EXIT_CR), [VMEXIT_CR0_READ + 8] = KIND(EXIT_CR), [VMEXIT_CR0_WRITE + 8] = KIND(EXIT_CR),
 	[VMEXIT_EXCEPTION + VECTOR_DB] = KIND(EXIT_EXCEPTION), [VMEXIT_EXCEPTION + VECTOR_AC] = KIND(EXIT_EXCEPTION),
+	[VMEXIT_EXCEPTION + VECTOR_MC] = KIND(EXIT_MACHINE_CHECK),
 	[VMEXIT_INTR] = KIND(EXIT_INTERRUPT), [VMEXIT_NMI] = KIND(EXIT_NMI), [VMEXIT_SMI] = KIND(EXIT_INTERRUPT),
 	[VMEXIT_INIT] = KIND(EXIT_INTERRUPT), [VMEXIT_VINTR] = KIND(EXIT_WINDOW), [VMEXIT_RDPMC] = KIND(EXIT_PRIVILEGED),
 	[VMEXIT_CPUID] = KIND(EXIT_CPUID), [VMEXIT_RSM] = KIND(EXIT_UNDEFINED), [VMEXIT_IRET] = KIND(EXIT_NMI_WINDOW),
@@ -28,7 +29,7 @@ static const u8 kinds[VMEXIT_CODES] = {
 	[VMEXIT_INVLPGA] = KIND(EXIT_UNDEFINED), [VMEXIT_VMRUN] = KIND(EXIT_UNDEFINED), [VMEXIT_VMLOAD] = KIND(EXIT_UNDEFINED),
 	[VMEXIT_VMSAVE] = KIND(EXIT_UNDEFINED), [VMEXIT_STGI] = KIND(EXIT_UNDEFINED), [VMEXIT_CLGI] = KIND(EXIT_UNDEFINED),
 	[VMEXIT_SKINIT] = KIND(EXIT_UNDEFINED), [VMEXIT_MONITOR] = KIND(EXIT_UNDEFINED), [VMEXIT_MWAIT] = KIND(EXIT_UNDEFINED),
-	[VMEXIT_MWAIT_ARMED] = KIND(EXIT_UNDEFINED),
+	[VMEXIT_MWAIT_ARMED] = KIND(EXIT_UNDEFINED), [VMEXIT_RDPRU] = KIND(EXIT_UNDEFINED),
 };
 
 u32 svm_clean;
@@ -89,7 +90,6 @@ static void read_nested(struct guest_cpu *g, const struct vmcb *b)
 	g->exit.nested.at = gpa(b->exit_info2);
 	g->exit.nested.access = code & NPF_FETCH ? PMAP_EXEC : code & NPF_WRITE ? PMAP_WRITE : PMAP_READ;
 	g->exit.nested.table = code & NPF_TABLE;
-	g->exit.nested.present = code & NPF_PRESENT;
 }
 
 static void read_io(struct guest_cpu *g, const struct vmcb *b)
@@ -99,7 +99,6 @@ static void read_io(struct guest_cpu *g, const struct vmcb *b)
 	g->exit.io.size = (u8)((info & IOIO_SIZE_MASK) >> IOIO_SIZE_SHIFT);
 	g->exit.io.in = info & IOIO_IN;
 	g->exit.io.string = info & IOIO_STRING;
-	g->exit.io.repeat = info & IOIO_REP;
 	g->exit.io.next_rip = b->exit_info2;
 }
 
