@@ -213,7 +213,7 @@ static void write_ocw2(struct pic_chip *c, u8 value)
 		break;
 	case EOI:
 	case EOI_ROTATE:
-		input = highest(c, c->isr);
+		input = highest(c, c->special_mask ? c->isr & (u8)~c->imr : c->isr); /* of what is masked only by name then */
 		if (input == NONE)
 			break;
 		/* fall through */

@@ -187,8 +187,7 @@ static void make_flags(struct rtc *r, u64 ticks)
 			*c |= C_AF;
 	}
 	r->seen = ticks;
-	if (*c & r->cmos[REG_B] & (C_PF | C_AF | C_UF))
-		*c |= C_IRQF;
+	*c = (u8)((*c & ~C_IRQF) | (*c & r->cmos[REG_B] & (C_PF | C_AF | C_UF) ? C_IRQF : 0));
 	irq_set(r->interrupts, IRQ_RTC, (*c & C_IRQF) != 0);
 }
 

@@ -81,7 +81,7 @@ static const struct virtqueue *selected(const struct virtio_device *d)
 	return d->queue_select < d->type->queues ? &d->queue[d->queue_select] : NULL;
 }
 
-/* The one that a write is for: not while it is in use. */
+/* The one that a write is for: where it lies and how large it is does not change while it is in use. */
 static struct virtqueue *configurable(struct virtio_device *d)
 {
 	struct virtqueue *q = d->queue_select < d->type->queues ? &d->queue[d->queue_select] : NULL;
@@ -172,9 +172,6 @@ static void write_queue(struct virtio_device *d, struct virtqueue *q, u64 offset
 	case offsetof(struct common, queue_size):
 		q->size = (u16)value;
 		break;
-	case offsetof(struct common, queue_msix_vector):
-		q->vector = write_vector(d, value);
-		break;
 	case offsetof(struct common, queue_enable):
 		write_enable(d, q, value);
 		break;
@@ -214,6 +211,10 @@ static void write_field(struct virtio_device *d, u64 offset, u64 value)
 		break;
 	case offsetof(struct common, queue_select):
 		d->queue_select = (u16)value;
+		break;
+	case offsetof(struct common, queue_msix_vector): /* an enabled queue's too: some drivers share out the vectors last */
+		if (d->queue_select < d->type->queues)
+			d->queue[d->queue_select].vector = write_vector(d, value);
 		break;
 	default:
 		if (q != NULL)

@@ -165,6 +165,13 @@ static void periodic_interrupt(void **state)
 	rtc_update(&rtc);
 	assert_true(line());
 	assert_int_equal(get(0x0c), 0xc0);
+	fake.tsc = timers.deadline[TIMER_RTC];
+	rtc_update(&rtc);
+	assert_true(line());
+	set(0x0b, 0x02); /* nobody wants to hear of it any more: the line falls, the flag stays */
+	assert_false(line());
+	assert_int_equal(get(0x0c), 0x40);
+	set(0x0b, 0x42);
 	set(0x0a, 0x21); /* rate 1 is that of 8: 256 Hz */
 	assert_int_equal(timers.deadline[TIMER_RTC], clock_tsc(&rtc.clock, 128));
 	set(0x0a, 0x20);

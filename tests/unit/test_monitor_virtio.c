@@ -118,6 +118,10 @@ static void queues_are_set_up_once(void **state)
 	driver_put(&d, VP_SIZE, 4, 0); /* no access of a field's size */
 	assert_int_equal(driver_get(&d, VP_SIZE, 2), 16);
 	assert_int_equal(driver_get(&d, VP_DESC, 8), d.ring[1].descriptors);
+	driver_put(&d, VP_VECTOR, 2, 2); /* its interrupt may still be chosen, and taken away */
+	assert_int_equal(driver_get(&d, VP_VECTOR, 2), 2);
+	driver_put(&d, VP_VECTOR, 2, VIRTQUEUE_NO_VECTOR);
+	assert_int_equal(driver_get(&d, VP_VECTOR, 2), VIRTQUEUE_NO_VECTOR);
 	driver_put(&d, VP_SELECT, 2, 0);
 	driver_put(&d, VP_DRIVER + 4, 4, 0x12345678);
 	driver_put(&d, VP_DRIVER, 4, 0x9abcdef0);
