@@ -27,4 +27,6 @@ on_ryzen "CPUID without the next RIP" cpuid nrip
 expect_log "  the log tells that" "^processor: .* next RIP no \(instructions are decoded\)"
 on_ryzen "invalidations without flush by ASID" paging64 flush-by-asid
 expect_log "  the log tells that" "^processor: .* flush by ASID no \(a fresh one is taken\)"
+expect "x87 state where its addresses are not restored always" 0 "registers: [0-9]+ passed, 0 failed" $machine guest build/guests/registers.elf --mem 64M \
+	--vcpus 2 --cpus 1 --timeout 100 --log "$scratch/log" --hypervisor hide=x87-pointers
 finish
