@@ -15,10 +15,12 @@
 
 #define TOP_SHIFT      39
 #define TOP_INDEX(a)   ((a) >> TOP_SHIFT & 511)
+#define RAM_MOST       (1ul << TOP_SHIFT) /* what the pool's part of the addresses reaches */
+#define FRAMES_TABLES  3u /* for the frame table and the allocator's bitmaps of so much */
 #define ENTRY_TABLE    (BIT(0) | BIT(1)) /* present, writable: the two tables that exist before the engine */
 
 KEPT static u64 frames_pdpt[512] __attribute__((aligned(4096)));
-KEPT static u64 frames_pd[512] __attribute__((aligned(4096)));
+KEPT static u64 frames_pd[FRAMES_TABLES * 512] __attribute__((aligned(4096)));
 KEPT static u64 hole_pt[512] __attribute__((aligned(4096))); /* all of it the page of zeros */
 KEPT static u64 tail_pt[512] __attribute__((aligned(4096))); /* the last part, which fills no 2 MiB */
 KEPT static u8 zeros[PAGE_SIZE] __attribute__((aligned(4096)));
@@ -33,7 +35,9 @@ static u64 ram_limit(const struct boot_info *boot)
 	for (u32 i = 0; i < boot->range_count; i++)
 		if (boot->range[i].ram)
 			limit = max_u64(limit, boot->range[i].first.v + boot->range[i].bytes);
-	return limit >> PAGE_SHIFT;
+	if (limit > RAM_MOST)
+		log_line("memory above %lu GiB is not used: the last of it ends at %lu GiB", RAM_MOST >> 30, limit >> 30);
+	return min_u64(limit, RAM_MOST) >> PAGE_SHIFT;
 }
 
 /* For the frame table. */
@@ -125,7 +129,8 @@ static void make_frame_table(const struct boot_info *boot, u64 *top)
 	for (u32 i = 0; i < ARRAY_SIZE(hole_pt); i++)
 		map_page(&hole_pt[i], hpa_frame(image_hpa(zeros)), PT_READ);
 	(void)map_frame_table(boot, table_bytes, bytes, at, true);
-	frames_pdpt[0] = image_hpa(frames_pd).v | ENTRY_TABLE;
+	for (u32 i = 0; i < FRAMES_TABLES; i++)
+		frames_pdpt[i] = image_hpa(&frames_pd[i * 512]).v | ENTRY_TABLE;
 	top[TOP_INDEX(FRAMES_BASE)] = image_hpa(frames_pdpt).v | ENTRY_TABLE;
 
 	clear_frame_table(boot, table_bytes, bytes);
