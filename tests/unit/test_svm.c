@@ -278,14 +278,28 @@ static void test_pause_filter(void **state)
 
 static const u8 code[INSN_MAX_BYTES] = { 0x8b, 0x04, 0x25, 0x20, 0x00, 0xe0, 0xfe };
 
-static void exit_of(u64 number, u64 info1, u64 next_rip)
+static enum exit_kind exit_of(u64 number, u64 info1, u64 next_rip)
 {
 	exits_with.exit_code = number;
 	exits_with.exit_info1 = info1;
 	exits_with.next_rip = next_rip;
 	exits_with.fetched = INSN_MAX_BYTES;
 	memcpy(exits_with.instruction, code, sizeof code);
-	(void)enter(&guest[0], 0);
+	return enter(&guest[0], 0);
+}
+
+/* Exits that no emulator makes. */
+static void test_what_exits_mean(void **state)
+{
+	(void)state;
+	all_features(true);
+	power_on();
+	assert_true(area[0].intercepts2 & INTERCEPT_RDPRU); /* it would read the host's counters */
+	assert_int_equal(exit_of(VMEXIT_RDPRU, 0, 0), EXIT_UNDEFINED);
+	assert_true(area[0].exceptions & BIT(VECTOR_MC));
+	assert_int_equal(exit_of(VMEXIT_EXCEPTION + VECTOR_MC, 0, 0), EXIT_MACHINE_CHECK);
+	assert_int_equal(exit_of(VMEXIT_RDPRU + 1, 0, 0), EXIT_UNKNOWN);
+	assert_int_equal(exit_of(VMEXIT_INVALID, 0, 0), EXIT_INVALID);
 }
 
 static void test_next_rip(void **state)
@@ -293,10 +307,10 @@ static void test_next_rip(void **state)
 	(void)state;
 	all_features(true);
 	power_on();
-	exit_of(VMEXIT_CPUID, 0, 0x1234);
+	(void)exit_of(VMEXIT_CPUID, 0, 0x1234);
 	assert_int_equal(guest[0].next_rip, 0x1234);
 	features.nrip = false;
-	exit_of(VMEXIT_CPUID, 0, 0x1234); /* what the field holds means nothing then */
+	(void)exit_of(VMEXIT_CPUID, 0, 0x1234); /* what the field holds means nothing then */
 	assert_int_equal(guest[0].next_rip, 0);
 }
 
@@ -306,14 +320,14 @@ static void test_fetched_bytes(void **state)
 	u8 bytes[INSN_MAX_BYTES];
 	all_features(true);
 	power_on();
-	exit_of(VMEXIT_NPF, 0, 0);
+	(void)exit_of(VMEXIT_NPF, 0, 0);
 	assert_true(svm_fetched(&guest[0], bytes));
 	assert_memory_equal(bytes, code, sizeof code);
 	area[0].fetched = INSN_MAX_BYTES - 1;
 	assert_false(svm_fetched(&guest[0], bytes));
-	exit_of(VMEXIT_IO, 0, 0); /* the field is of an earlier exit */
+	(void)exit_of(VMEXIT_IO, 0, 0); /* the field is of an earlier exit */
 	assert_false(svm_fetched(&guest[0], bytes));
-	exit_of(VMEXIT_NPF, 0, 0);
+	(void)exit_of(VMEXIT_NPF, 0, 0);
 	guest[0].rip++; /* that instruction is behind us */
 	assert_false(svm_fetched(&guest[0], bytes));
 	guest[0].rip--;
@@ -336,23 +350,23 @@ static void test_mov_cr(void **state)
 	all_features(true);
 	power_on();
 	code_is_64_bit(true);
-	exit_of(VMEXIT_CR0_WRITE + 8, CR_IS_MOV | 11, 0);
+	(void)exit_of(VMEXIT_CR0_WRITE + 8, CR_IS_MOV | 11, 0);
 	guest[0].next_rip = guest[0].rip + 4;
 	assert_true(svm_mov_cr(&guest[0], &i));
 	assert_true(i.id == INSN_MOV_TO_CR && i.reg == 8 && i.rm == 11 && i.operand_size == 8 && i.length == 4 && !i.memory);
-	exit_of(VMEXIT_CR0_READ + 8, CR_IS_MOV | 3, 1);
+	(void)exit_of(VMEXIT_CR0_READ + 8, CR_IS_MOV | 3, 1);
 	assert_true(svm_mov_cr(&guest[0], &i));
 	assert_true(i.id == INSN_MOV_FROM_CR && i.reg == 8 && i.rm == 3);
 	code_is_64_bit(false);
-	exit_of(VMEXIT_CR0_WRITE + 4, CR_IS_MOV, 1);
+	(void)exit_of(VMEXIT_CR0_WRITE + 4, CR_IS_MOV, 1);
 	assert_true(svm_mov_cr(&guest[0], &i));
 	assert_true(i.id == INSN_MOV_TO_CR && i.reg == 4 && i.rm == 0 && i.operand_size == 4);
-	exit_of(VMEXIT_CR0_WRITE + 4, 5, 1); /* no MOV: LMSW or CLTS */
+	(void)exit_of(VMEXIT_CR0_WRITE + 4, 5, 1); /* no MOV: LMSW or CLTS */
 	assert_false(svm_mov_cr(&guest[0], &i));
-	exit_of(VMEXIT_CR0_WRITE + 4, CR_IS_MOV, 0); /* where it ends is not known */
+	(void)exit_of(VMEXIT_CR0_WRITE + 4, CR_IS_MOV, 0); /* where it ends is not known */
 	assert_false(svm_mov_cr(&guest[0], &i));
 	features.decode_assist = false;
-	exit_of(VMEXIT_CR0_WRITE + 4, CR_IS_MOV, 1);
+	(void)exit_of(VMEXIT_CR0_WRITE + 4, CR_IS_MOV, 1);
 	assert_false(svm_mov_cr(&guest[0], &i));
 }
 
@@ -363,7 +377,7 @@ int main(void)
 		cmocka_unit_test(test_another_processor), cmocka_unit_test(test_without_clean_bits),
 		cmocka_unit_test(test_what_tags_flush),   cmocka_unit_test(test_pause_filter),
 		cmocka_unit_test(test_next_rip),          cmocka_unit_test(test_fetched_bytes),
-		cmocka_unit_test(test_mov_cr),
+		cmocka_unit_test(test_mov_cr),            cmocka_unit_test(test_what_exits_mean),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
