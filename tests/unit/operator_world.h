@@ -43,7 +43,7 @@ static struct machine_definition definitions[MACHINES] = {
 };
 static struct scroll scrolls[MACHINES];
 
-static char line[1 << 20], logged[4096], asked[1024], typed[MACHINES][64];
+static char line[1 << 20], logged[4096], asked[1 << 16], typed[MACHINES][64];
 static u32 written, audits;
 static bool audit_free = true;
 static struct hv_timer *timer;
