@@ -129,7 +129,7 @@ static struct cpu processor;
 static inline void turns(void)
 {
 	for (u32 n = 0; operator_turn(&processor, &operator_entity) == TURN_YIELD; n++)
-		world_must(n < 1000);
+		world_must(n < 100000); /* all that was typed while something was being worked on comes at once */
 	for (u32 i = 0; i < vm_count; i++)
 		if (vms[i].replay)
 			operator_replay(&vms[i]);
