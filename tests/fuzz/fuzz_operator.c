@@ -204,7 +204,7 @@ static void happen(u8 what)
 }
 
 static s32 open_lines, open_bytes; /* typed, and nothing has come of it yet */
-static u32 waiting; /* typed while something was being worked on: answered all at once, when that is over */
+static u32 waiting; /* typed while a walk waits for its vCPU: answered all at once, when that is over */
 
 static void one_byte(u8 byte)
 {
@@ -220,7 +220,7 @@ static void one_byte(u8 byte)
 		operator_input(&byte, 1);
 	turns();
 	must(written <= OUTPUT_MOST * (1 + waiting), "one byte typed is answered by too many");
-	waiting = written ? 0 : waiting + 1;
+	waiting = timer ? waiting + 1 : 0;
 	for (const char *a = asked; *a; a++)
 		open_lines -= *a == ';';
 	must(open_lines >= 0, "something is asked for that was not entered");
