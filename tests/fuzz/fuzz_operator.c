@@ -14,7 +14,7 @@
 #define ROW_BYTES 512u
 #define PROMPT "ringmur> "
 #define BYTES_MOST 600u
-#define OUTPUT_MOST 16384u /* of one byte typed: a console's replay is the longest */
+#define OUTPUT_MOST 32768u /* of one byte typed: all that was noted meanwhile, or a console's replay */
 #define ENTERED 8u
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
