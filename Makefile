@@ -163,7 +163,7 @@ $(B)/monitor.elf: $(MONITOR_O) $(MONITOR_LD)
 # ---- the same text on the host: unit and property tests under sanitizers, by both compilers ----
 
 # hv's and x86's pure parts: no assembly, no hardware. What only the real monitor has: its system calls, its memcpy.
-PURE_C    := $(wildcard hv/lapic.c hv/cpuid.c hv/cpuid_build.c hv/paravirt.c hv/monitor_calls.c x86/decode.c x86/svm/assist.c x86/svm/run.c x86/svm/state.c x86/boot/acpi.c x86/boot/memory_map.c x86/boot/multiboot.c \
+PURE_C    := $(wildcard hv/lapic.c hv/cpuid.c hv/cpuid_build.c hv/paravirt.c hv/monitor_calls.c hv/monitor_load.c x86/decode.c x86/svm/assist.c x86/svm/run.c x86/svm/state.c x86/boot/acpi.c x86/boot/memory_map.c x86/boot/multiboot.c \
                x86/boot/options.c x86/boot/words.c x86/boot/machines.c x86/boot/framebuffer.c x86/cpu/format.c x86/cpu/screen.c \
                hv/operator/*.c)
 HOST_NOT  := monitor/lib/call.c monitor/lib/string.c
@@ -352,7 +352,7 @@ matrix:
 	@tools/setup test
 	@mkdir -p $(B)
 	@$(MAKE) --no-print-directory -s made= all guests guest-debian >$(B)/matrix-build.log || { tail -n 40 $(B)/matrix-build.log; false; }
-	@tools/matrix
+	@tools/matrix $(MATRIX)
 
 # ---- machines beside each other, for long ----
 
