@@ -5,7 +5,6 @@ instead of a few.
 """
 import os
 import re
-import subprocess
 import sys
 import tempfile
 import time
@@ -13,6 +12,7 @@ import time
 sys.dont_write_bytecode = True
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(TOP, "tools"))
+from lab.build import symbols
 from lab.host import BUILD, Host
 from lab.line import Silence
 from lab.operator import Wrong
@@ -52,11 +52,6 @@ def touched(address):
 
 def exception(vectors):
     return rf"killed: its monitor took exception ({vectors}) at"
-
-
-def symbols():
-    listed = subprocess.run(["nm", os.path.join(BUILD, "ringmur.elf")], capture_output=True, text=True, check=True).stdout
-    return {words[2]: int(words[0], 16) for words in map(str.split, listed.splitlines()) if len(words) == 3}
 
 
 def addresses():

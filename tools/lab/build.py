@@ -1,4 +1,4 @@
-"""build: brings what is needed up to date by make, showing how far it is; one of several runs at a time."""
+"""build: brings what is needed up to date by make, showing how far it is; one of several runs at a time. What was built has symbols."""
 import fcntl
 import os
 import re
@@ -34,3 +34,9 @@ def build(targets):
         if process.returncode:
             say("".join(output[-40:]).rstrip())
             raise Refused("the build failed")
+
+
+def symbols():
+    """{name: address} of Ringmur's image."""
+    listed = subprocess.run(["nm", os.path.join(BUILD, "ringmur.elf")], capture_output=True, text=True, check=True).stdout
+    return {words[2]: int(words[0], 16) for words in map(str.split, listed.splitlines()) if len(words) == 3}

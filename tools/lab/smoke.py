@@ -20,7 +20,7 @@ import tempfile
 import time
 
 from lab import keys, session
-from lab.build import build
+from lab.build import build, symbols
 from lab.host import BUILD, MIB, say
 from lab.line import PATIENCE, Silence, after
 from lab.operator import Wrong
@@ -201,12 +201,13 @@ def too_long(*_):
     raise Silence(f"not done within {LIMIT_SECONDS} s")
 
 
-def run_smoke():
-    folder = os.path.join(BUILD, "smoke")
-    build(session.TARGETS)
-    shutil.rmtree(folder, ignore_errors=True)
-    signal.signal(signal.SIGALRM, too_long)
-    signal.alarm(int(LIMIT_SECONDS * PATIENCE))
+def emulator_erred(log):
+    """QEMU has saved the host's registers over a machine's (docs/svm.md, "An interrupt while GIF is 0"): the IDT it ended with is Ringmur's."""
+    return re.search(rf"^ *idtr \S+ base {symbols()['idt']:x} ", log, re.M)
+
+
+def attempt(folder):
+    """Status, and whether the emulator is to blame."""
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="ringmur-") as scratch, Rig(session.describe(scratch), scratch, folder) as rig:
         smoke = Smoke(rig, scratch)
@@ -220,6 +221,19 @@ def run_smoke():
             say("\n".join(lines[1:]))
             say(f"What the console and the log said is in {os.path.relpath(folder)}")
             print(f"smoke: wrong: {lines[0]}", flush=True)
-            return 1
+            return 1, emulator_erred(rig.log_text())
     print(f"smoke: all right: {', '.join(smoke.figures)}; {time.monotonic() - began:.0f} s", flush=True)
-    return 0
+    return 0, False
+
+
+def run_smoke():
+    folder = os.path.join(BUILD, "smoke")
+    build(session.TARGETS)
+    shutil.rmtree(folder, ignore_errors=True)
+    signal.signal(signal.SIGALRM, too_long)
+    signal.alarm(int(LIMIT_SECONDS * PATIENCE))
+    status, erred = attempt(folder)
+    if erred:
+        say("The emulator gave a machine the host's registers, as QEMU sometimes does (docs/svm.md): once more")
+        status, _ = attempt(folder + "-again")
+    return status
