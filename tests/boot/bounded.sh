@@ -15,7 +15,6 @@ late=$(sed -nE 's/.*\bstats: interrupts-off-most=([0-9]+).*/\1/p' "$scratch/log"
 if [ -n "$late" ] && [ $((late + probe)) -le $limit ]; then
 	echo "ok   interrupts wait for at most $((late + probe)) instructions"
 else
-	echo "FAIL interrupts wait for ${late:-?} + $probe instructions, wanted at most $limit"
-	failed=$((failed + 1))
+	fails "interrupts wait for ${late:-?} + $probe instructions, wanted at most $limit"
 fi
 finish

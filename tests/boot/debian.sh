@@ -26,8 +26,6 @@ output=$(tr -d '\r' < "$scratch/shell")
 if [ $status = 0 ] && grep -q "^sum 42" <<<"$output"; then
 	echo "ok   it gives a shell"
 else
-	echo "FAIL it gives a shell: status $status"
-	tail -n 20 <<<"$output" | sed 's/^/    /'
-	failed=$((failed + 1))
+	fails "it gives a shell: status $status" /dev/stdin <<<"$output"
 fi
 finish

@@ -6,8 +6,7 @@ expect "the code that was written" 7 "" $machine guest build/guests/exit7.elf --
 console_of() { $machine guest "$@" 2>/dev/null; }
 expect "standard output is the console" 0 "^hello: [0-9]+ passed, 0 failed" console_of build/guests/hello.elf --mem 64M --timeout 30
 if console_of build/guests/hello.elf --mem 64M --timeout 30 | grep -qE "^(Machine|vm |stats|end|range|record)"; then
-	echo "FAIL standard output has words that are not the guest's"
-	failed=$((failed + 1))
+	fails "standard output has words that are not the guest's"
 fi
 expect "a guest that was ended: its record on standard error" 125 "record of guest, vCPU 0" \
 	$machine guest build/guests/triple.elf --mem 64M --timeout 30

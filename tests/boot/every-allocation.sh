@@ -7,20 +7,15 @@ for n in $(seq 1 200); do
 	status=$?
 	[ $status = 0 ] && break
 	if grep -q '^panic' "$scratch/log" || { [ $status != 2 ] && [ $status != 125 ]; }; then
-		echo "FAIL allocation $n: status $status"
+		fails "allocation $n: status $status" "$scratch/log"
 	elif [ $status = 2 ] && ! grep -q '^error: there is no memory' "$scratch/log"; then
-		echo "FAIL allocation $n: no sentence says what is missing"
+		fails "allocation $n: no sentence says what is missing" "$scratch/log"
 	elif [ $status = 125 ] && [ "$(grep -c '^audit: clean' "$scratch/log")" != 2 ]; then
-		echo "FAIL allocation $n: the audits after the end are missing"
-	else
-		continue
+		fails "allocation $n: the audits after the end are missing" "$scratch/log"
 	fi
-	tail -n 20 "$scratch/log" | sed 's/^/    /'
-	failed=$((failed + 1))
 done
 echo "$((n - 1)) allocations failed once"
 if [ "$n" -lt 20 ] || [ "$n" = 200 ]; then
-	echo "FAIL that is no plausible number of allocations"
-	failed=$((failed + 1))
+	fails "that is no plausible number of allocations"
 fi
 finish

@@ -9,8 +9,7 @@ on_ryzen() { # TITLE GUEST HIDDEN
 exits() { sed -nE "s/^stats: exits-$1=//p" "$scratch/log"; }
 at_least() { # TITLE WANTED GOT
 	if [ "${3:-0}" -ge "$2" ]; then echo "ok   $1"; else
-		echo "FAIL $1: ${3:-0}, wanted $2 at least"
-		failed=$((failed + 1))
+		fails "$1: ${3:-0}, wanted $2 at least"
 	fi
 }
 

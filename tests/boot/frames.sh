@@ -21,7 +21,6 @@ end_of "modules" hello --mem 64M --module build/guests/module-b.bin
 if [ "$small" = "$great" ] && [ "$small" = "$two" ] && [ "$small" = "$tables" ]; then
 	echo "ok   the same tables are left"
 else
-	echo "FAIL the tables that are left: $small, $great, $two, $tables"
-	failed=$((failed + 1))
+	fails "the tables that are left: $small, $great, $two, $tables"
 fi
 finish

@@ -2,7 +2,7 @@
 #
 #   expect TITLE STATUS REGEX COMMAND...   runs it; its status and a match in its output (stdout and stderr) are wanted
 #
-# The output of what failed is printed; the script's status is 0 only if all held.
+# The output of what failed is printed; the script's status is 0 only if all held. With RINGMUR_FIRST=1 the first that fails is the last.
 
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit 1
@@ -11,21 +11,26 @@ machine=tools/machine # ./run without the installing
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 
+fails() { # SENTENCE [FILE]: the file's end says more
+	echo "FAIL $1"
+	[ -z "${2:-}" ] || tail -n 40 "$2" | sed 's/^/    /'
+	failed=$((failed + 1))
+	[ -z "${RINGMUR_FIRST:-}" ] || exit 1
+}
+
 expect() {
 	local title=$1 status=$2 regex=$3 output got
 	shift 3
 	output=$("$@" 2>&1 </dev/null)
 	got=$?
 	if [ "$got" != "$status" ]; then
-		echo "FAIL $title: status $got, wanted $status"
+		fails "$title: status $got, wanted $status" /dev/stdin <<<"$output"
 	elif ! grep -qE -- "$regex" <<<"$output"; then
-		echo "FAIL $title: the output has no match for: $regex"
+		fails "$title: the output has no match for: $regex" /dev/stdin <<<"$output"
 	else
 		echo "ok   $title"
 		return 0
 	fi
-	tail -n 40 <<<"$output" | sed 's/^/    /'
-	failed=$((failed + 1))
 	return 1
 }
 
@@ -35,9 +40,7 @@ expect_log() {
 	if grep -qE -- "$regex" "$scratch/log"; then
 		echo "ok   $title"
 	else
-		echo "FAIL $title: the log has no match for: $regex"
-		tail -n 40 "$scratch/log" | sed 's/^/    /'
-		failed=$((failed + 1))
+		fails "$title: the log has no match for: $regex" "$scratch/log"
 	fi
 }
 

@@ -26,13 +26,8 @@ status=$?
 output=$(tr -d '\r' < "$scratch/session")
 for regex in "^Machine: QEMU, (KVM|emulated by TCG)" "^  cmdline +console=ttyS0 quiet hostname=web" "^web up: .* 2 processors, 19[0-9]{2} MiB, disk 1 MiB" "^sum 42"; do
 	if grep -qE "$regex" <<<"$output"; then echo "ok   $regex"; else
-		echo "FAIL no line matches: $regex"
-		failed=$((failed + 1))
+		fails "no line matches: $regex" /dev/stdin <<<"$output"
 	fi
 done
-if [ $status != 0 ]; then
-	echo "FAIL quit: status $status"
-	failed=$((failed + 1))
-fi
-[ $failed = 0 ] || tail -n 40 <<<"$output" | sed 's/^/    /'
+[ $status = 0 ] || fails "quit: status $status" /dev/stdin <<<"$output"
 finish

@@ -5,9 +5,7 @@
 ends() { grep -cE "^end: $1" "$scratch/log"; }
 count_is() { # TITLE WANTED GOT
 	if [ "$2" = "$3" ]; then echo "ok   $1"; else
-		echo "FAIL $1: $3, wanted $2"
-		tail -n 40 "$scratch/log" | sed 's/^/    /'
-		failed=$((failed + 1))
+		fails "$1: $3, wanted $2" "$scratch/log"
 	fi
 }
 

@@ -14,13 +14,11 @@ lines=$(grep -c "unknown MSR" "$scratch/log")
 if [ "$lines" -gt 0 ] && [ "$lines" -le $most ]; then
 	echo "ok   $lines lines about unknown MSRs"
 else
-	echo "FAIL $lines lines about unknown MSRs, at most $most are wanted"
-	failed=$((failed + 1))
+	fails "$lines lines about unknown MSRs, at most $most are wanted"
 fi
 if [ "$little" = "$(cat "$scratch/private")" ]; then
 	echo "ok   $little private frames, as of a guest that asks for little"
 else
-	echo "FAIL private frames: $(cat "$scratch/private"), of a guest that asks for little: $little"
-	failed=$((failed + 1))
+	fails "private frames: $(cat "$scratch/private"), of a guest that asks for little: $little"
 fi
 finish

@@ -72,8 +72,7 @@ boot() {
 		[[ $(grep "^end: $way " "$scratch/log") == *killed* ]] && expect_log "  with a record" "^record of $way, vCPU 0"
 		exits=$(sed -n "s/^stats: vm=$way exits=\([0-9]*\) .*/\1/p" "$scratch/log")
 		if [ "${exits:-$((most_exits + 1))}" -gt $most_exits ]; then
-			echo "FAIL   after ${exits:-no} exits, at most $most_exits were right"
-			failed=$((failed + 1))
+			fails "  after ${exits:-no} exits, at most $most_exits were right"
 		fi
 	done <<<"$lines"
 	expect_log "  nothing of them is left" "^audit: clean; frames: guest 0 private 0 "
