@@ -19,7 +19,7 @@
 /* How much further ahead a share must be before one that has just become ready takes its processor; how much of what it did not use
  * a share that slept may keep; and how much one that did not. */
 #define MARGIN_US 500u
-#define CREDIT_US 1000u
+#define CREDIT_US (SLICE_US + 1000u)
 #define CLAIM_US 20000u
 
 static struct sched_cpu {
