@@ -65,7 +65,7 @@ boot() {
 		vms+=$'\n'"vm name=$way mem=32M kernel=$image reset=end cmdline=\"$way\""
 	done <<<"$lines"
 	expect "$(wc -l <<<"$lines") machines that end, and their neighbour" 0 "" \
-		several 192M 2 100 operator=no "build/hostile/fatal.elf fatal" "build/hostile/fatal32.elf fatal32" "build/guests/memory.elf memory"
+		several 192M 2 50 operator=no "build/hostile/fatal.elf fatal" "build/hostile/fatal32.elf fatal32" "build/guests/memory.elf memory"
 	expect_log "  the neighbour ends as it should" "^end: neighbour test 0$"
 	while read -r image way how; do
 		expect_log "$way" "^end: $way $how"
