@@ -77,6 +77,7 @@ class Host:
         self.chipset, self.cpu, self.boot, self.image = "pc", None, "multiboot", "ringmur.bin"
         self.vga = False  # a display, which nobody looks at but QMP
         self.counted = False  # one instruction is one nanosecond, whatever the accelerator was to be
+        self.resets = None  # a file where QEMU says in what state a processor was reset
         self.in_turn = False  # emulated processors take turns in one thread, instead of a thread each
 
 
@@ -135,6 +136,8 @@ def qemu_command(host, scratch, console, log):
     if counted:
         command += ["-icount", "shift=0,sleep=off", "-seed", "1", "-rtc", "base=2024-01-01,clock=vm"]
     command += ["-chardev", f"{console},id=console", "-serial", "chardev:console", "-serial", f"file:{log}"]
+    if host.resets:
+        command += ["-d", "cpu_reset", "-D", host.resets]
     if host.vga or BOOTS[host.boot][0]: # UEFI has nothing else to give a loader
         command += ["-vga", "std"]
     return command + boot_words(host, scratch)

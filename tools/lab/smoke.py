@@ -21,7 +21,7 @@ import time
 
 from lab import keys, session
 from lab.build import build, symbols
-from lab.host import BUILD, MIB, say
+from lab.host import BUILD, MIB, read_text, say
 from lab.line import PATIENCE, Silence, after
 from lab.operator import Wrong
 from lab.rig import Rig
@@ -201,29 +201,38 @@ def too_long(*_):
     raise Silence(f"not done within {LIMIT_SECONDS} s")
 
 
-def emulator_erred(log):
-    """QEMU has saved the host's registers over a machine's (docs/svm.md, "An interrupt while GIF is 0"): the IDT it ended with is Ringmur's."""
-    return re.search(rf"^ *idtr \S+ base {symbols()['idt']:x} ", log, re.M)
+def emulator_erred(rig):
+    """QEMU has led a processor astray where it left a guest (docs/svm.md, "An interrupt while GIF is 0"): the host is reset with the instruction
+    behind VMRUN, or a guest ends with Ringmur's IDT."""
+    image = symbols()
+    return re.search(rf"^ *idtr \S+ base {image['idt']:x} ", rig.log_text(), re.M) or \
+        re.search(rf"^RIP={image['svm_left_guest']:016x} ", read_text(rig.host.resets), re.M)
+
+
+def prove(rig, scratch):
+    """Status, and whether the emulator is to blame."""
+    smoke = Smoke(rig, scratch)
+    try:
+        smoke.run()
+        if re.search(r"^(\[[^]]*\] *)?panic", rig.log_text(), re.M):
+            raise Wrong("Ringmur panicked")
+    except (Wrong, Silence, RuntimeError) as wrong:
+        say("\n".join(rig.log_text().splitlines()[-SHOWN_LINES:]))
+        lines = str(wrong).splitlines()
+        say("\n".join(lines[1:]))
+        say(f"What the console and the log said is in {os.path.dirname(os.path.relpath(rig.log))}")
+        print(f"smoke: wrong: {lines[0]}", flush=True)
+        return 1, emulator_erred(rig)
+    print(f"smoke: all right: {', '.join(smoke.figures)}; {time.monotonic() - smoke.began:.0f} s", flush=True)
+    return 0, False
 
 
 def attempt(folder):
-    """Status, and whether the emulator is to blame."""
-    began = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="ringmur-") as scratch, Rig(session.describe(scratch), scratch, folder) as rig:
-        smoke = Smoke(rig, scratch)
-        try:
-            smoke.run()
-            if re.search(r"^(\[[^]]*\] *)?panic", rig.log_text(), re.M):
-                raise Wrong("Ringmur panicked")
-        except (Wrong, Silence, RuntimeError) as wrong:
-            say("\n".join(rig.log_text().splitlines()[-SHOWN_LINES:]))
-            lines = str(wrong).splitlines()
-            say("\n".join(lines[1:]))
-            say(f"What the console and the log said is in {os.path.relpath(folder)}")
-            print(f"smoke: wrong: {lines[0]}", flush=True)
-            return 1, emulator_erred(rig.log_text())
-    print(f"smoke: all right: {', '.join(smoke.figures)}; {time.monotonic() - began:.0f} s", flush=True)
-    return 0, False
+    with tempfile.TemporaryDirectory(prefix="ringmur-") as scratch:
+        host = session.describe(scratch)
+        host.resets = os.path.join(folder, "resets")
+        with Rig(host, scratch, folder) as rig:
+            return prove(rig, scratch)
 
 
 def run_smoke():
@@ -234,6 +243,6 @@ def run_smoke():
     signal.alarm(int(LIMIT_SECONDS * PATIENCE))
     status, erred = attempt(folder)
     if erred:
-        say("The emulator gave a machine the host's registers, as QEMU sometimes does (docs/svm.md): once more")
+        say("The emulator led a processor astray where it left a guest, as QEMU sometimes does (docs/svm.md): once more")
         status, _ = attempt(folder + "-again")
     return status
