@@ -98,8 +98,7 @@ static u64 call_emulated(struct vm *vm, const u64 a[])
 		return broken(vm, "RIP moved by more than an instruction");
 	if (backend->set(v->g, &state) != OK)
 		return broken(vm, "an emulated state that no processor can have");
-	if (next != rip)
-		advance(v, next);
+	advance(v, next);
 	return resume(v);
 }
 

@@ -44,6 +44,7 @@ enum { VECTOR_UD = 6, VECTOR_SS = 12, VECTOR_GP = 13, VECTOR_AC = 17 };
 #define RFLAGS_AF   (1ull << 4)
 #define RFLAGS_ZF   (1ull << 6)
 #define RFLAGS_SF   (1ull << 7)
+#define RFLAGS_TF   (1ull << 8)
 #define RFLAGS_DF   (1ull << 10)
 #define RFLAGS_OF   (1ull << 11)
 #define RFLAGS_VM   (1ull << 17)

@@ -3,7 +3,7 @@
  *
  * Rules
  * 1. An iteration is whole or did not happen; each finished one is committed, so a fault leaves the vCPU between two of them.
- * 2. At most EMULATE_BATCH iterations a call: the rest is another exit, so that interrupts are taken in between.
+ * 2. At most EMULATE_BATCH iterations a call: the rest is another exit, so that interrupts are taken in between. Under TF each traps.
  * 3. INS finds out that its destination can be written (by writing zeros there, which the data replaces) before it takes anything
  *    from the port: what a device gave is never lost in a page fault.
  * 4. Ports and RAM meet in pieces of up to EMULATE_ACCESS_MAX bytes where the run lies in one page and goes upwards.
@@ -192,9 +192,10 @@ static bool found(const struct emulation *e, const struct string *s)
 static enum step repeat(struct emulation *e, const struct string *s)
 {
 	bool ports = s->op == STRING_INS || s->op == STRING_OUTS;
+	u32 batch = e->rflags & RFLAGS_TF ? 1 : EMULATE_BATCH;
 
-	for (u32 count = 0; rcx(e, s) && count < EMULATE_BATCH;) {
-		u32 most = rcx(e, s) < EMULATE_BATCH - count ? (u32)rcx(e, s) : EMULATE_BATCH - count;
+	for (u32 count = 0; rcx(e, s) && count < batch;) {
+		u32 most = rcx(e, s) < batch - count ? (u32)rcx(e, s) : batch - count;
 		u32 n = ports && most > 1 ? piece(e, s, most) : 0;
 
 		if (n == 0) {

@@ -123,9 +123,19 @@ static void on_break(struct regs *r)
 		unwind(r);
 }
 
+static void repeat_insn(void *arg)
+{
+	static const char text[200]; /* several exits' worth */
+	word from = (word)text, left = sizeof text;
+
+	(void)arg;
+	__asm__ volatile("call debug_rep" : "+S"(from), "+c"(left) : "d"(0x80) : "memory");
+}
+__asm__(".text\n.globl debug_rep\ndebug_rep: rep outsb\nret\n");
+
 static void resume(void)
 {
-	extern char debug_nop[];
+	extern char debug_nop[], debug_rep[];
 
 	breaks = 0;
 	handlers[V_DB] = on_break;
@@ -133,6 +143,12 @@ static void resume(void)
 	write_dr7(dr7(0, EXECUTE, 1));
 	expect_none("RF resumes over a breakpoint", (void (*)(void *))(word)debug_nop, NULL);
 	check_equal("  which came once", breaks, 1);
+	breaks = 0;
+	write_dr0((word)debug_rep);
+	if (guarded(repeat_insn, NULL))
+		(void)check_noted("RF resumes over a breakpoint at a REP, to its end", "as TCG"); /* it stops at each iteration */
+	else
+		check_equal("RF resumes over a breakpoint at a REP, to its end", breaks, 1);
 	write_dr7(DR7_FIXED);
 	handlers[V_DB] = NULL;
 }
@@ -215,6 +231,24 @@ static void stepping(void)
 	write_dr6(0);
 }
 
+static void stepping_strings(void)
+{
+	extern char string_0[], string_1[];
+	static const char text[3];
+	word from = (word)text, left = sizeof text;
+
+	steps = 0;
+	handlers[V_DB] = on_step;
+	__asm__ volatile("pushfq\norq $0x100, (%%rsp)\npopfq\n"
+	                 ".globl string_0\nstring_0: rep outsb\n.globl string_1\nstring_1: pushfq\nandq $~0x100, (%%rsp)\npopfq\n"
+	                 : "+S"(from), "+c"(left) : "d"(0x80) : "memory", "cc");
+	handlers[V_DB] = NULL;
+	check("a step after each iteration of REP OUTS", step_ip[0] == (word)string_0 && step_ip[1] == (word)string_0);
+	check("the last one leads on", step_ip[2] == (word)string_1 && left == 0);
+	check_equal("no step is lost or doubled", steps, 6);
+	write_dr6(0);
+}
+
 GUEST(debugregs)
 {
 	kept();
@@ -223,5 +257,6 @@ GUEST(debugregs)
 	resume();
 	io();
 	stepping();
+	stepping_strings();
 	detect(); /* last: where GD stays set this ends the guest */
 }

@@ -267,6 +267,14 @@ static void test_string_is_bounded(void **unused)
 	c.rip = 0x1000;
 	assert_int_equal(EMULATE(w, &c, "\xf3\x6e", &f), EMULATE_DONE); /* rep outsb, exactly a batch */
 	assert_int_equal(c.rip, 0x1002);
+	c.gpr[MON_RCX] = 2;
+	c.rip = 0x1000;
+	c.rflags |= 1 << 8; /* TF */
+	assert_int_equal(EMULATE(w, &c, "\xf3\x6e", &f), EMULATE_DONE); /* each is a step */
+	assert_int_equal(c.gpr[MON_RCX], 1);
+	assert_int_equal(c.rip, 0x1000);
+	assert_int_equal(EMULATE(w, &c, "\xf3\x6e", &f), EMULATE_DONE);
+	assert_int_equal(c.rip, 0x1002);
 	free(w);
 }
 
