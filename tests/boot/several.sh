@@ -27,12 +27,12 @@ counted=1
 vms='vm name=big1 mem=300M kernel=memory reset=end weight=220
 vm name=big2 mem=300M kernel=memory reset=end'
 expect "600 MiB promised on 448, all of it touched" 0 "memory: 5 passed, 0 failed" \
-	several 448M 1 90 operator=no "build/guests/memory.elf memory"
+	several 448M 1 45 operator=no "build/guests/memory.elf memory"
 count_is "both did it in the end" 2 "$(ends 'big[12] test 0$')"
 expect_log "one of them waited for memory" "big2 is paused: the host's memory is full"
 vms=${vms// weight=220/}
 expect "both find no memory, and nobody could give some back" 0 "memory: 5 passed, 0 failed" \
-	several 448M 1 90 operator=no "build/guests/memory.elf memory"
+	several 448M 1 45 operator=no "build/guests/memory.elf memory"
 count_is "one is ended with a sentence" 1 "$(ends 'big[12] killed: the host has no memory left, and nobody who could give some back')"
 count_is "the other goes on" 1 "$(ends 'big[12] test 0$')"
 counted=
