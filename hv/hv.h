@@ -248,7 +248,7 @@ void exit_finish_load(struct vcpu *v, const struct insn *i, u64 value);
 void inject(struct vcpu *v, u8 vector, bool has_error, u32 error);
 void inject_gp(struct vcpu *v);
 void inject_ud(struct vcpu *v);
-/* Past the instruction, or a part of a REP, whose RIP stays: clears the shadow, and RF if that was all; honours TF. */
+/* Past the instruction, or a part of a REP, whose RIP stays: clears the shadow and RF, honours TF. */
 void advance(struct vcpu *v, u64 next_rip);
 /* Bytes at RIP, as the processor fetches them. OK, *got bytes (up to a page's end, 15 at most, at least 1); FAULT: injected;
  * others: run the exit again. */

@@ -52,10 +52,10 @@ static RARE u64 wrap_rip(const struct vcpu *v, u64 rip)
 	return m.bits == 64 ? rip : rip & HALF_CANONICAL;
 }
 
-static RARE void trap_after(struct vcpu *v, bool whole)
+static RARE void trap_after(struct vcpu *v)
 {
 	struct guest_cpu *g = v->g;
-	g->rflags &= whole ? ~(u64)RFLAGS_RF : ~0ull; /* RF holds for all of a REP, TF for each part */
+	g->rflags &= ~(u64)RFLAGS_RF;
 	if (g->rflags & RFLAGS_TF && !g->event.valid) {
 		backend->write_dr(g, 6, backend->read_dr(g, 6) | DR6_BS);
 		inject(v, VECTOR_DB, false, 0);
@@ -65,10 +65,10 @@ static RARE void trap_after(struct vcpu *v, bool whole)
 void advance(struct vcpu *v, u64 next_rip)
 {
 	struct guest_cpu *g = v->g;
-	if (__builtin_expect(g->rflags & (RFLAGS_TF | RFLAGS_RF), 0))
-		trap_after(v, next_rip != g->rip);
 	g->rip = next_rip >> 32 == g->rip >> 32 ? next_rip : wrap_rip(v, next_rip);
 	g->shadow = false;
+	if (__builtin_expect(g->rflags & (RFLAGS_TF | RFLAGS_RF), 0))
+		trap_after(v);
 }
 
 /* ---- walking with the vCPU's registers ---- */

@@ -99,6 +99,7 @@ static u64 call_emulated(struct vm *vm, const u64 a[])
 	if (backend->set(v->g, &state) != OK)
 		return broken(vm, "an emulated state that no processor can have");
 	advance(v, next);
+	v->g->rflags |= next == rip ? state.rflags & RFLAGS_RF : 0; /* it holds for all of a REP */
 	return resume(v);
 }
 
