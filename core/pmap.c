@@ -79,17 +79,10 @@ static status back_with(struct pmap *p, gfn_t f, u8 level, hfn_t got)
 	return OK;
 }
 
-/* Does the aligned 2 MiB around `f` lie wholly in the range? Rights are a range's: only then may it be one leaf. */
-static bool holds_block(const struct pmap_range *r, gfn_t f)
-{
-	u64 first = align_down(f.v, BLOCK_FRAMES);
-	return first >= r->first.v && first + BLOCK_FRAMES <= r->first.v + r->count;
-}
-
 static status back(struct pmap *p, const struct pmap_range *r, gfn_t f, u8 hole_level)
 {
 	hfn_t got;
-	if (p->large && hole_level >= PMAP_LARGE && holds_block(r, f)) {
+	if (p->large && hole_level >= PMAP_LARGE && pmap_holds_block(r, f)) {
 		status st = alloc_block_clean(p->alloc, &p->preparing, FRAME_GUEST, p->owner, &got);
 		if (st == OK)
 			return back_with(p, f, PMAP_LARGE, got);
@@ -164,17 +157,6 @@ status pmap_release(struct pmap *p, gfn_t first, u64 count, u32 budget, struct s
 	u64 bytes, length = (min_u64(first.v + count, GFN_LIMIT) - first.v) << PAGE_SHIFT;
 	status st = pt_drop(&p->tree, NULL, frame_gpa(first).v, length, budget, s, &bytes);
 	*done = bytes >> PAGE_SHIFT;
-	return st;
-}
-
-status pmap_merge(struct pmap *p, gfn_t f, struct settlement *s)
-{
-	const struct pmap_range *r = range_of(p, f);
-	if (!r || !holds_block(r, f))
-		return NOT_THERE;
-	status st = pt_merge(&p->tree, NULL, frame_gpa(f).v, PMAP_LARGE, s);
-	if (st == OK)
-		p->changes++;
 	return st;
 }
 

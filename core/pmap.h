@@ -28,6 +28,13 @@ struct pmap_range {
 	bool read_only;        /* ROM, for RAM ranges: guest writes are DENIED */
 };
 
+/* Does the aligned 2 MiB around `f` lie wholly in the range? Rights are a range's: only then may it be one leaf. */
+static inline bool pmap_holds_block(const struct pmap_range *r, gfn_t f)
+{
+	u64 first = f.v & ~(u64)(BLOCK_FRAMES - 1);
+	return first >= r->first.v && first + BLOCK_FRAMES <= r->first.v + r->count;
+}
+
 struct pmap {
 	struct lock lock;
 	owner_t owner;
@@ -59,7 +66,7 @@ struct pmap_backing pmap_look(const struct pmap *p, gfn_t f);
 /* A contiguous guest range gives up its frames (prepare: splits 2 MiB leaves that stick out, may fail). The frames go
  * into the debt *after* the caller dropped them from every view. At most `budget` entries: AGAIN, *done frames came off. */
 must_use status pmap_release(struct pmap *p, gfn_t first, u64 count, u32 budget, struct settlement *s, u64 *done);
-/* 512 leaves of 4 KiB around `f` become one of 2 MiB, if their frames are one aligned block and lie in one range. Lock held. As pt_merge. */
+/* reshape.c: 512 leaves of 4 KiB around `f` become one of 2 MiB, if their frames are one aligned block and lie in one range. Lock held. As pt_merge. */
 must_use status pmap_merge(struct pmap *p, gfn_t f, struct settlement *s);
 /* The tree itself, once nothing is resident; what was being prepared goes back. */
 void pmap_destroy(struct pmap *p);

@@ -3,13 +3,12 @@
  *
  * Stores into a live table:  publish()  a complete chain of tables, or a leaf, into a hole or over a leaf that it splits
  *                            take_out() an entry, by exchange
- *                            pt_merge() a large leaf over the table whose leaves it unites, by exchange
+ * reshape.c has another      pt_merge() a large leaf over the table whose leaves it unites, by exchange
  * The lock of the pmap behind the view is held by whoever changes; only processors (A and D) write at the same time.
  */
-#include "core/pt.h"
 #include "core/bits.h"
+#include "core/pt_inside.h"
 
-#define ENTRIES (1u << PT_INDEX_BITS)
 #define MAX_LEVELS 5u
 /* What a call may do is a budget of small leaves. A large leaf is work for each of its frames; a table that goes has been looked through. */
 #define FRAMES_A_UNIT 16u
@@ -17,10 +16,6 @@
 #define DESTROY_SLICE 24u /* of one call of pt_destroy */
 
 static u32 index_of(u64 address, u8 level) { return (u32)(address / pt_span(level)) % ENTRIES; }
-
-static u64 *table_at(const struct pt *t, hfn_t table) { return pool_at(t->pool, frame_hpa(table)); }
-
-static u64 load(const u64 *entry) { return __atomic_load_n(entry, __ATOMIC_RELAXED); }
 
 static bool publish(u64 *entry, u64 old, u64 new)
 {
@@ -211,10 +206,7 @@ static bool is_empty(const struct pt *t, hfn_t table)
 	return next_used(table_at(t, table), 0) == ENTRIES;
 }
 
-static bool may_go(const struct pt *t, u8 level) { return t->keep == 0 || level < t->keep; }
-
-/* Named by no entry any more. */
-static void owe_table(struct pt *t, struct view *v, hfn_t table, struct settlement *s)
+void pt_owe_table(struct pt *t, struct view *v, hfn_t table, struct settlement *s)
 {
 	if (v)
 		settle_stamp(s, v, frame_of(&t->pool->alloc->frames, table), 1);
@@ -227,7 +219,7 @@ static void unlink_table(struct drop *d, u64 *entry)
 {
 	hfn_t table = pt_entry_frame(d->t->format, take_out(entry));
 	at_point(POINT_DROP_UNLINKED);
-	owe_table(d->t, d->view, table, d->s);
+	pt_owe_table(d->t, d->view, table, d->s);
 	spend(d, TABLE_COST);
 }
 
@@ -265,7 +257,7 @@ static status drop_in_table(struct drop *d, hfn_t table, u8 level, u64 base)
 		} else {
 			hfn_t below = pt_entry_frame(d->t->format, value);
 			st = drop_in_table(d, below, (u8)(level - 1), first);
-			if (st == OK && may_go(d->t, (u8)(level - 1)) && is_empty(d->t, below))
+			if (st == OK && pt_may_go(d->t, (u8)(level - 1)) && is_empty(d->t, below))
 				unlink_table(d, entry);
 			if (st == OK)
 				spend(d, 1);
@@ -285,46 +277,6 @@ status pt_drop(struct pt *t, struct view *v, u64 address, u64 length, u32 budget
 	status st = hfn_is_none(t->root) ? OK : drop_in_table(&d, t->root, t->format->levels, 0); /* one that could not be made has none */
 	*done = d.at - first;
 	return st;
-}
-
-/*
- * The leaf of `level` that says what all leaves of the table say; 0: they do not follow one another, or differ in rights. A processor
- * that has cached the table may set D there until it flushes: what can be written counts as written.
- */
-static u64 united(const struct pt *t, hfn_t table, u8 level)
-{
-	const struct pt_format *f = t->format;
-	const u64 *pieces = table_at(t, table);
-	u8 below = (u8)(level - 1);
-	u64 first = load(&pieces[0]) & ~(f->accessed | f->dirty), marks = first & f->write ? f->dirty : 0;
-	if (pt_classify(f, first, below) != PT_LEAF || pt_entry_frame(f, first).v % pt_frames(level) != 0)
-		return 0;
-	for (u32 i = 0; i < ENTRIES; i++) {
-		u64 piece = load(&pieces[i]);
-		if ((piece & ~(f->accessed | f->dirty)) != first + i * pt_span(below))
-			return 0;
-		marks |= piece & (f->accessed | f->dirty);
-	}
-	return first | f->large | marks;
-}
-
-status pt_merge(struct pt *t, struct view *v, u64 address, u8 level, struct settlement *s)
-{
-	CHECK(t->format->leaf_levels & BIT(level));
-	struct pt_slot slot = pt_find(t, address, level);
-	if (slot.level != level || slot.what != PT_TABLE || !may_go(t, (u8)(level - 1)))
-		return NOT_THERE;
-	hfn_t table = pt_entry_frame(t->format, load(slot.entry));
-	u64 leaf = united(t, table, level);
-	if (!leaf)
-		return NOT_THERE;
-	if (!settle_has_room(s, 1))
-		return AGAIN;
-	at_point(POINT_MERGE_JUDGED);
-	__atomic_store_n(slot.entry, leaf, __ATOMIC_SEQ_CST); /* all that may change there is the table's A */
-	at_point(POINT_MERGE_EXCHANGED);
-	owe_table(t, v, table, s);
-	return OK;
 }
 
 struct visit {
@@ -395,7 +347,7 @@ status pt_destroy(struct pt *t, struct view *v, struct settlement *s)
 		return AGAIN;
 	CHECK(is_empty(t, t->root) && t->tables == 1);
 	at_point(POINT_DESTROY_ROOT);
-	owe_table(t, v, t->root, s);
+	pt_owe_table(t, v, t->root, s);
 	t->root = HFN_NONE;
 	return OK;
 }

@@ -68,7 +68,7 @@ must_use status pt_map(struct pt *t, u64 address, hfn_t to, u8 level, enum pt_ri
  * debt. `v` is NULL for a tree that no processor walks. A leaf that sticks out is split first. Stops early (AGAIN) when the settlement is full or after `budget`
  * entries; *done tells how far it came. */
 must_use status pt_drop(struct pt *t, struct view *v, u64 address, u64 length, u32 budget, struct settlement *s, u64 *done);
-/* The mirror image of a split: a table whose leaves are one aligned run of frames, with the same rights, becomes a leaf of `level`, by
+/* reshape.c: the mirror image of a split: a table whose leaves are one aligned run of frames, with the same rights, becomes a leaf of `level`, by
  * exchange: no translation is missing meanwhile. The table joins the debt. NOT_THERE: it is no such table; AGAIN: the debt is full. */
 must_use status pt_merge(struct pt *t, struct view *v, u64 address, u8 level, struct settlement *s);
 /* Calls `visit` for each leaf, in order of address; false from it stops. Bounded by the caller's range. */
