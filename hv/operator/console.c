@@ -79,7 +79,7 @@ static void write_of(const struct vm *vm, const u8 *bytes, u32 count)
 void operator_output(struct vm *vm, const u8 *bytes, u32 count)
 {
 	for (u32 piece; count; bytes += piece, count -= piece) {
-		piece = (u32)min_u64(count, SAY_BYTES);
+		piece = (u32)min_u64(count, SAY_PIECE);
 		if (operator_present)
 			scroll_add((struct scroll *)vm->scrollback, bytes, piece);
 		write_of(vm, bytes, piece);
@@ -103,7 +103,7 @@ static u32 without_sequences(u8 *bytes, u32 count, u8 *in)
 void operator_replay(struct vm *vm)
 {
 	const struct scroll *s = (const struct scroll *)vm->scrollback;
-	u8 bytes[SAY_BYTES], in = 0;
+	u8 bytes[SAY_PIECE], in = 0;
 	lock_take(&lock);
 	vm->replay = false;
 	lock_give(&lock);
@@ -128,7 +128,7 @@ void operator_note(const char *format, ...)
 
 static void show_notes(void)
 {
-	char text[SAY_BYTES];
+	char text[SAY_PIECE];
 	u32 count = take(&notes, text, sizeof text);
 	if (!count)
 		return;

@@ -6,7 +6,7 @@
 static void write(const struct say *to, const char *text, u32 length)
 {
 	for (u32 piece; length; text += piece, length -= piece) {
-		piece = length < SAY_BYTES ? length : SAY_BYTES;
+		piece = length < SAY_PIECE ? length : SAY_PIECE;
 		to->write(to->context, text, piece);
 	}
 }

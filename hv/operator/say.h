@@ -6,7 +6,8 @@
 
 #include "abi/types.h"
 
-#define SAY_BYTES 256u /* at most so many in one piece */
+#define SAY_BYTES 256u /* of one text, at most */
+#define SAY_PIECE 16u  /* what a 16550 takes at once: while it sends as many before, a millisecond and a half, interrupts are off */
 
 struct say {
 	void (*write)(void *context, const char *text, u32 length);

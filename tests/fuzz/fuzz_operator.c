@@ -58,7 +58,7 @@ static void show_byte(char c)
 static void show(void *context, const char *text, u32 length)
 {
 	(void)context;
-	must(length <= SAY_BYTES, "a piece is too long for the line");
+	must(length <= SAY_PIECE, "a piece is too long for the line");
 	for (u32 i = 0; i < length; i++) {
 		if (t.escape == 2 && text[i] != 'H' && text[i] != 'J')
 			continue; /* numbers of a sequence */

@@ -5,6 +5,7 @@
 #define TESTS_OPERATOR_WORLD_H
 
 #include "hv/hv.h"
+#include "hv/operator/say.h"
 #include "hv/operator/scroll.h"
 #include "x86/cpu/log.h"
 #include "x86/mm/slots.h"
@@ -50,7 +51,7 @@ static struct hv_timer *timer;
 
 void console_write(const void *bytes, u32 count)
 {
-	world_must(written + count < sizeof line && count <= 256);
+	world_must(written + count < sizeof line && count <= SAY_PIECE);
 	memcpy(line + written, bytes, count);
 	line[written += count] = 0;
 }

@@ -71,6 +71,8 @@ static void switches(void **state)
 	speak(0, "shown\n");
 	speak(1, "kept\n");
 	expect("shown\n");
+	speak(0, "and whole, though the line takes 16 bytes at once\n");
+	expect("shown\nand whole, though the line takes 16 bytes at once\n");
 	assert_null(strstr(line, "kept"));
 	type("root\r");
 	assert_string_equal(typed[0], "root\r");
