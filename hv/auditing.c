@@ -1,6 +1,6 @@
 /*
  * auditing: the auditor (core/audit.h) on the running host. One audit at a time: whoever claims it goes on in slices. A VM is taken apart only
- * by whoever holds the claim, so that what an audit reads does not go away under it.
+ * by whoever holds the claim, so that what an audit reads does not go away under it. The operator, if he has called it, is the next: endings may never end.
  */
 #include "core/audit.h"
 #include "hv/hv.h"
@@ -9,6 +9,7 @@
 #define AUDIT_BUDGET 64u
 
 static const void *claimed_by;
+static bool called; /* by the operator; by __atomic */
 static struct audit_state audit;
 static struct audit_vm audited[VMS_MAX];
 static struct audit_host host;
@@ -16,13 +17,22 @@ static struct audit_host host;
 bool audit_claim(const void *by)
 {
 	const void *nobody = NULL;
+	if (by != &operator_entity && claimed_by != by && __atomic_load_n(&called, __ATOMIC_SEQ_CST))
+		return false;
 	return claimed_by == by || __atomic_compare_exchange_n(&claimed_by, &nobody, by, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+}
+
+void audit_call(bool on)
+{
+	__atomic_store_n(&called, on, __ATOMIC_SEQ_CST);
 }
 
 void audit_unclaim(const void *by)
 {
 	CHECK(claimed_by == by);
 	__atomic_store_n(&claimed_by, NULL, __ATOMIC_SEQ_CST);
+	if (__atomic_load_n(&called, __ATOMIC_SEQ_CST))
+		sched_wake(&operator_entity);
 }
 
 static void found(void *context, const char *what, u64 owner, u64 where)

@@ -339,6 +339,7 @@ bool vm_take_apart(struct vm *vm);
 
 /* auditing.c: one audit of the running host at a time. `all`: of every VM; else what is left when `vm` is gone. */
 bool audit_claim(const void *by);
+void audit_call(bool on); /* the operator is the next to get it, and is woken then */
 void audit_unclaim(const void *by);
 void audit_start(struct vm *gone);
 /* A VM begins, or lets images go: call it with the VM's state changed and before a frame changes hands. An audit sums up no more. */

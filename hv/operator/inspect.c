@@ -13,13 +13,23 @@
 
 /* ---- audit ---- */
 
+static bool auditing; /* its turn has come */
+
 static enum work audit_work(void)
 {
 	static const char *const kinds[] = { "absent", "free", "image", "boot", "pool", "table", "guest", "private", "scrubbing" };
 	static_assert(ARRAY_SIZE(kinds) == FRAME_KINDS, "a name each, in the order of enum frame_kind");
 	u64 findings;
+	if (!auditing) {
+		auditing = audit_claim(&operator_entity);
+		if (!auditing)
+			return WORK_WAITS;
+		audit_call(false);
+		audit_start(NULL);
+	}
 	if (audit_slice(&findings))
 		return WORK_MORE;
+	auditing = false;
 	say(&console, "frames:");
 	for (u32 k = 0; k < FRAME_KINDS; k++)
 		say(&console, " %s %lu", kinds[k], audit_kinds()[k]);
@@ -31,11 +41,7 @@ static enum work audit_work(void)
 void inspect_audit(struct vm *vm, char *word[])
 {
 	(void)vm, (void)word;
-	if (!audit_claim(&operator_entity)) {
-		say(&console, "audit: another one is running; try again in a moment\n");
-		return;
-	}
-	audit_start(NULL);
+	audit_call(true);
 	console_work(audit_work);
 }
 

@@ -178,6 +178,7 @@ static void walk_answers(void)
 static void walk_is_late(void)
 {
 	struct hv_timer *due = timer;
+	timer = NULL;
 	if (due)
 		due->fire(due);
 }
@@ -204,7 +205,7 @@ static void happen(u8 what)
 }
 
 static s32 open_lines, open_bytes; /* typed, and nothing has come of it yet */
-static u32 waiting; /* typed while a walk waits for its vCPU: answered all at once, when that is over */
+static u32 waiting; /* typed while a walk waits for its vCPU, or an audit for its turn: answered all at once, when that is over */
 
 static void one_byte(u8 byte)
 {
@@ -220,7 +221,7 @@ static void one_byte(u8 byte)
 		operator_input(&byte, 1);
 	turns();
 	must(written <= OUTPUT_MOST * (1 + waiting), "one byte typed is answered by too many");
-	waiting = timer ? waiting + 1 : 0;
+	waiting = timer || audit_called ? waiting + 1 : 0;
 	for (const char *a = asked; *a; a++)
 		open_lines -= *a == ';';
 	must(open_lines >= 0, "something is asked for that was not entered");
@@ -232,7 +233,11 @@ static void one_byte(u8 byte)
 /* No work is left, no machine is in the foreground. */
 static void come_back(void)
 {
-	walk_is_late();
+	audit_free = true;
+	do { /* what was typed meanwhile may wait for the next one */
+		walk_is_late();
+		turns();
+	} while (timer);
 	for (u32 i = 0; i < MACHINES; i++)
 		vms[i].state = VM_DEFINED;
 	one_byte(CONTROL('C')); /* it may end a terminal's sequence */

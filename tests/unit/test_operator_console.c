@@ -371,10 +371,15 @@ static void audit(void **state)
 	(void)state;
 	command("audit");
 	expect("\r\naudit: 7 findings\r\nringmur> ");
-	audit_free = false;
+	assert_false(audit_called);
+	audit_free = false; /* another one is running */
 	command("audit");
-	expect("audit: another one is running; try again in a moment\r\nringmur> ");
+	assert_null(strstr(line, "findings"));
+	assert_true(audit_called);
 	audit_free = true;
+	turns();
+	expect("\r\naudit: 7 findings\r\nringmur> ");
+	assert_false(audit_called);
 }
 
 static void ledger(void **state)
