@@ -336,6 +336,14 @@ static enum action exit_hypercall(struct vcpu *v)
 	return paravirt_call(v);
 }
 
+/* The interrupt that waited goes in at the entry. */
+static enum action exit_window(struct vcpu *v)
+{
+	(void)v;
+	timers_arm_late(this_cpu());
+	return ACTION_RESUME;
+}
+
 /* #DB and #AC are seen here so that a guest that loops on delivering one comes back to us each time. */
 static enum action exit_exception(struct vcpu *v)
 {
@@ -383,7 +391,7 @@ struct exit_row {
 static const struct exit_row exits[EXIT_KINDS] = {
 	[EXIT_INTERRUPT] = { exit_interrupt, "interrupt" },
 	[EXIT_NMI] = { exit_resume, "nmi" },
-	[EXIT_WINDOW] = { exit_resume, "window" },
+	[EXIT_WINDOW] = { exit_window, "window" },
 	[EXIT_NMI_WINDOW] = { exit_nmi_window, "nmi-window" },
 	[EXIT_NESTED] = { exit_nested, "nested" },
 	[EXIT_IO] = { exit_io, "io" },

@@ -44,6 +44,8 @@ void timer_set(struct hv_timer *t, u64 deadline);
 /* After CPU_TIMER: fires what is due; true: the slice is over. timers_arm or timer_slice must follow. */
 bool timers_run(const struct cpu *c);
 void timers_arm(const struct cpu *c);
+/* What is armed and should have come is armed again: QEMU may lose it (docs/svm.md, "An interrupt lost"). */
+void timers_arm_late(const struct cpu *c);
 /* Somebody waits for this processor: the slice that runs on it ends then, unless an earlier one has not ended yet. Arms. */
 void timer_slice(const struct cpu *c, u64 end);
 bool timer_slicing(u32 cpu);

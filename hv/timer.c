@@ -65,6 +65,13 @@ void timers_arm(const struct cpu *c)
 	arm(&lists[c->id]);
 }
 
+void timers_arm_late(const struct cpu *c)
+{
+	u64 armed = lists[c->id].armed;
+	if (armed < tsc_now())
+		timer_arm(armed);
+}
+
 void timer_slice(const struct cpu *c, u64 end)
 {
 	struct timer_list *l = &lists[c->id];
