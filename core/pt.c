@@ -3,7 +3,7 @@
  *
  * Stores into a live table:  publish()  a complete chain of tables, or a leaf, into a hole or over a leaf that it splits
  *                            take_out() an entry, by exchange
- * reshape.c has another      pt_merge() a large leaf over the table whose leaves it unites, by exchange
+ *                            pt_merge() (reshape.c) a large leaf over the table whose leaves it unites, by exchange
  * The lock of the pmap behind the view is held by whoever changes; only processors (A and D) write at the same time.
  */
 #include "core/bits.h"

@@ -339,7 +339,7 @@ static inline bool vm_starts_again(const struct vm *vm) { return vm->restart && 
 /* A slice of what an ended VM leaves. false: nothing is left. */
 bool vm_take_apart(struct vm *vm);
 
-/* auditing.c: one audit of the running host at a time. `all`: of every VM; else what is left when `vm` is gone. */
+/* auditing.c: one audit of the running host at a time. `gone`: it looks for what is left of that VM, too; NULL: of every VM that is there. */
 bool audit_claim(const void *by);
 void audit_call(bool on); /* the operator is the next to get it, and is woken then */
 void audit_unclaim(const void *by);
