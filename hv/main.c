@@ -100,27 +100,17 @@ static void boot_running(void)
 	sched_loop();
 }
 
-static void raw_cpuid(void *context, u32 leaf, u32 subleaf, u32 out[CPUID_REGISTERS])
-{
-	(void)context;
-	struct cpuid r = cpuid(leaf, subleaf);
-	out[CPUID_EAX] = r.eax;
-	out[CPUID_EBX] = r.ebx;
-	out[CPUID_ECX] = r.ecx;
-	out[CPUID_EDX] = r.edx;
-}
-
 /* What each machine's processors say of themselves; the code that makes it is part of the start. */
 static void describe_processors(void)
 {
 	struct cpuid_config config = {
 		.tsc_khz = (u32)host_tsc_khz, .tsc_steady = host_tsc_steady, .kvm_clock = true,
-		.xcr0_mask = features.xsave ? features.xcr0_mask : XCR0_X87 | XCR0_SSE, .phys_bits = features.phys_bits,
+		.xcr0_mask = features.xsave ? features.xcr0_mask : 0, .phys_bits = features.phys_bits,
 	};
 	for (u32 i = 0; i < machine_count; i++) {
 		config.vcpus = (u32)machines[i].vcpus;
 		config.steal_time = machine_count > 1 || config.vcpus > cpu_total;
-		cpuid_build(&vms[i].cpuid, &config, raw_cpuid, NULL);
+		cpuid_build(&vms[i].cpuid, &config, features_cpuid, NULL);
 	}
 }
 

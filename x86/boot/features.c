@@ -1,7 +1,8 @@
 /*
  * features: CPUID read once into names; a table of bits, then the few that need more than a bit.
  *
- * Nobody else in ring 0 asks CPUID what the host has: what hide= takes away is away everywhere.
+ * Nobody else in ring 0 asks CPUID what the host has, and what guests are told of it passes here: what hide= takes away is away
+ * everywhere.
  */
 #include "x86/boot/start.h"
 
@@ -28,20 +29,22 @@ KEPT struct features features;
 enum reg { EAX, EBX, ECX, EDX };
 
 #define AT(member) (u32) offsetof(struct features, member)
-static const struct { u32 leaf; u8 reg, bit; u32 offset; } bits[] = {
+struct feature_bit { u32 leaf; u8 reg, bit; u32 offset; };
+static const struct feature_bit bits[] = {
 	{ LEAF_FEATURES, ECX, 21, AT(x2apic) },      { LEAF_FEATURES, ECX, 24, AT(tsc_deadline) },
 	{ LEAF_FEATURES, ECX, 26, AT(xsave) },       { LEAF_FEATURES, EDX, 13, AT(pge) },
 	{ LEAF_STRUCTURED, EBX, 0, AT(fsgsbase) },   { LEAF_STRUCTURED, EBX, 7, AT(smep) },
 	{ LEAF_STRUCTURED, EBX, 20, AT(smap) },      { LEAF_STRUCTURED, ECX, 2, AT(umip) },
-	{ LEAF_STRUCTURED, ECX, 3, AT(pku) },        { LEAF_STRUCTURED, ECX, 16, AT(la57) },
+	{ LEAF_STRUCTURED, ECX, 3, AT(pku) },
 	{ LEAF_EXT_FEATURES, ECX, 2, AT(svm) },      { LEAF_EXT_FEATURES, EDX, 20, AT(nx) },
 	{ LEAF_EXT_FEATURES, EDX, 26, AT(gib_pages) }, { LEAF_EXT_FEATURES, EDX, 27, AT(rdtscp) },
 	{ LEAF_POWER, EDX, 8, AT(invariant_tsc) },   { LEAF_SIZES, EBX, 2, AT(x87_pointers) },
 	{ LEAF_SVM, EDX, 0, AT(npt) },               { LEAF_SVM, EDX, 3, AT(nrip) },
 	{ LEAF_SVM, EDX, 5, AT(clean_bits) },        { LEAF_SVM, EDX, 6, AT(flush_by_asid) },
 	{ LEAF_SVM, EDX, 7, AT(decode_assist) },     { LEAF_SVM, EDX, 10, AT(pause_filter) },
-	{ LEAF_SVM, EDX, 16, AT(vgif) },
 };
+/* What a guest cannot have without another: RDPID reads TSC_AUX, which nobody switches where RDTSCP is not. */
+static const struct feature_bit followers[] = { { LEAF_STRUCTURED, ECX, 22, AT(rdtscp) } };
 
 static bool *feature(u32 offset) { return (bool *)((u8 *)&features + offset); }
 
@@ -74,7 +77,7 @@ static bool svm_is_disabled(void)
 static void no_svm(void)
 {
 	features.svm = features.npt = features.nrip = features.decode_assist = features.clean_bits = false;
-	features.flush_by_asid = features.vgif = features.pause_filter = false;
+	features.flush_by_asid = features.pause_filter = false;
 	features.asids = 0;
 }
 
@@ -84,6 +87,28 @@ static void hide_features(u64 hide)
 	for (u32 i = 0; option_feature(i, &offset); i++)
 		if (hide & BIT(i))
 			*feature(offset) = false;
+}
+
+static void take_away(const struct feature_bit *b, u32 leaf, u32 out[])
+{
+	if (b->leaf == leaf && !*feature(b->offset))
+		out[b->reg] &= ~(u32)BIT(b->bit);
+}
+
+void features_cpuid(void *context, u32 leaf, u32 subleaf, u32 out[4])
+{
+	(void)context;
+	struct cpuid r = cpuid(leaf, subleaf);
+	out[EAX] = r.eax;
+	out[EBX] = r.ebx;
+	out[ECX] = r.ecx;
+	out[EDX] = r.edx;
+	if (subleaf) /* none of the bits is in one */
+		return;
+	for (u32 i = 0; i < ARRAY_SIZE(bits); i++)
+		take_away(&bits[i], leaf, out);
+	for (u32 i = 0; i < ARRAY_SIZE(followers); i++)
+		take_away(&followers[i], leaf, out);
 }
 
 /* ---- the extended state: Intel SDM vol. 1, ch. 13; AMD APM vol. 2, 11.5 ---- */

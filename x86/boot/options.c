@@ -37,11 +37,11 @@ static const struct word_rule table[] = {
 #define FEATURE(text, member) { text, (u32) offsetof(struct features, member) }
 static const struct { const char *name; u32 offset; } feature_names[] = {
 	FEATURE("svm", svm), FEATURE("npt", npt), FEATURE("nrip", nrip), FEATURE("decode-assist", decode_assist),
-	FEATURE("clean-bits", clean_bits), FEATURE("flush-by-asid", flush_by_asid), FEATURE("vgif", vgif),
+	FEATURE("clean-bits", clean_bits), FEATURE("flush-by-asid", flush_by_asid),
 	FEATURE("pause-filter", pause_filter), FEATURE("nx", nx), FEATURE("smep", smep), FEATURE("smap", smap),
 	FEATURE("umip", umip), FEATURE("gib-pages", gib_pages), FEATURE("xsave", xsave), FEATURE("fsgsbase", fsgsbase),
 	FEATURE("pge", pge), FEATURE("x2apic", x2apic), FEATURE("tsc-deadline", tsc_deadline),
-	FEATURE("invariant-tsc", invariant_tsc), FEATURE("la57", la57), FEATURE("pku", pku), FEATURE("rdtscp", rdtscp),
+	FEATURE("invariant-tsc", invariant_tsc), FEATURE("pku", pku), FEATURE("rdtscp", rdtscp),
 	FEATURE("x87-pointers", x87_pointers),
 };
 static_assert(ARRAY_SIZE(feature_names) <= 64, "one bit each in options.hide");
