@@ -307,11 +307,17 @@ static void put_frames(struct alloc *a, hfn_t first, u32 count)
 	lock_give(&a->lock);
 }
 
+static void come_back(struct alloc *a, hfn_t first, u32 count)
+{
+	put_frames(a, first, count);
+	__atomic_fetch_add(&a->came, 1, __ATOMIC_SEQ_CST);
+}
+
 void alloc_cancel(struct alloc *a, struct alloc_preparing *p)
 {
 	if (hfn_is_none(p->first))
 		return;
-	put_frames(a, p->first, BLOCK_FRAMES);
+	come_back(a, p->first, BLOCK_FRAMES);
 	*p = (struct alloc_preparing){ .first = HFN_NONE };
 }
 
@@ -337,7 +343,7 @@ bool alloc_scrub_slice(struct alloc *a)
 	count_as(a, FRAME_FREE, FRAME_SCRUBBING, n);
 	lock_give(&a->lock);
 	scrub_frames(a, first, n);
-	put_frames(a, first, n);
+	come_back(a, first, n);
 	return true;
 }
 
@@ -351,7 +357,7 @@ void alloc_give_back(struct alloc *a, hfn_t first, u32 count)
 	struct frame *f = run_of(a, first, count);
 	for (u32 i = 0; i < count; i++)
 		f[i].flags |= FRAME_DIRTY;
-	put_frames(a, first, count);
+	come_back(a, first, count);
 }
 
 void alloc_look(const struct alloc *a, hfn_t f, bool *is_free, bool *is_clean)

@@ -13,7 +13,7 @@
 enum gwalk_paging { GWALK_OFF, GWALK_32, GWALK_PAE, GWALK_4, GWALK_5 };
 
 /* Error code bits of #PF, SDM 4.7; also what access is asked for (WRITE, USER, FETCH). */
-enum gwalk_error { GW_PRESENT = 1, GW_WRITE = 2, GW_USER = 4, GW_RESERVED = 8, GW_FETCH = 16, GW_PKEY = 32 };
+enum gwalk_error { GW_PRESENT = 1, GW_WRITE = 2, GW_USER = 4, GW_RESERVED = 8, GW_FETCH = 16 };
 
 struct gwalk_mode { /* made from CR0, CR4, EFER, RFLAGS, CPUID by gwalk_mode_of */
 	enum gwalk_paging paging;

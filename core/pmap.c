@@ -117,6 +117,10 @@ status pmap_resolve(struct pmap *p, gfn_t f, enum pmap_access access, struct pma
 	struct pt_slot slot = find(p, f);
 	if (slot.what == PT_HOLE) {
 		status st = back(p, r, f, slot.level);
+		if (st == NO_MEMORY && !hfn_is_none(p->preparing.first)) {
+			alloc_cancel(p->alloc, &p->preparing); /* of what it has in hand */
+			st = AGAIN;
+		}
 		if (st != OK)
 			return st;
 		slot = find(p, f);

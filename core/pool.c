@@ -1,5 +1,5 @@
 /*
- * pool: frames of the hypervisor, by bitmap within each 2 MiB block. A block that has joined never leaves.
+ * pool: frames of the hypervisor, by bitmap within each 2 MiB block. A block that holds nothing can leave; the first stays.
  *
  * The lock is held while a block joins, so env->pool_map must not take from the pool.
  */
@@ -24,7 +24,7 @@ static status grow(struct pool *p)
 		alloc_undo(a, first, BLOCK_FRAMES);
 		return NO_MEMORY;
 	}
-	p->block[p->blocks++].first = first; /* the rest of it is zeros: no block ever leaves */
+	p->block[p->blocks++].first = first; /* the rest of it is zeros */
 	return OK;
 }
 
@@ -84,6 +84,23 @@ void pool_give(struct pool *p, hfn_t f)
 	p->changes++;
 	frame_become(frame_of(&p->alloc->frames, f), FRAME_POOL, OWNER_HYPERVISOR);
 	lock_give(&p->lock);
+	__atomic_fetch_add(&p->alloc->came, 1, __ATOMIC_SEQ_CST);
+}
+
+bool pool_leave(struct pool *p, hfn_t *out)
+{
+	lock_take(&p->lock);
+	u32 n = p->blocks - 1;
+	while (n && p->block[n].used)
+		n--;
+	if (n) {
+		*out = p->block[n].first;
+		p->block[n] = p->block[--p->blocks];
+		__builtin_memset(&p->block[p->blocks], 0, sizeof(p->block[0]));
+		p->changes++;
+	}
+	lock_give(&p->lock);
+	return n;
 }
 
 bool pool_holds(const struct pool *p, hfn_t f, bool *used)

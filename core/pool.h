@@ -32,6 +32,9 @@ static inline hpa_t pool_hpa(const struct pool *p, const void *at) { return hpa(
 must_use status pool_take(struct pool *p, enum frame_kind kind, owner_t owner, hfn_t *out);
 /* A table that a view linked comes back only through settlement; bookkeeping of the hypervisor directly. Goes back dirty. */
 void pool_give(struct pool *p, hfn_t f);
+/* A block of which nothing is handed out is no longer the pool's; its frames are FRAME_POOL still. The caller takes it out of the map, makes
+ * every processor forget that, and gives it back. false: there is none but the first. */
+bool pool_leave(struct pool *p, hfn_t *out);
 /* Auditor: whether a block of the pool holds the frame, and whether it is handed out. */
 bool pool_holds(const struct pool *p, hfn_t f, bool *used);
 

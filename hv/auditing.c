@@ -48,9 +48,11 @@ void audit_disturb(void)
 
 void audit_start(struct vm *gone)
 {
-	host = (struct audit_host){ .alloc = &mm.alloc, .pool = &mm.pool, .vm = audited, .quiet = gone, .gone = gone ? gone->owner : OWNER_NONE,
-				    .boot_frames = modules_frames() };
-	__atomic_thread_fence(__ATOMIC_SEQ_CST); /* a VM whose state is not seen to change from here on disturbs by itself */
+	host = (struct audit_host){ .alloc = &mm.alloc, .pool = &mm.pool, .vm = audited, .quiet = gone, .gone = gone ? gone->owner : OWNER_NONE };
+	__atomic_thread_fence(__ATOMIC_SEQ_CST); /* who is not seen to change something from here on disturbs by himself */
+	if (modules_changing)
+		audit_disturb();
+	host.boot_frames = modules_frames();
 	for (u32 i = 0; i < vm_count; i++) {
 		struct vm *vm = &vms[i];
 		if (vm == gone)

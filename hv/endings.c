@@ -58,6 +58,7 @@ void vm_end_reset(struct vm *vm, bool restart, const char *why, ...)
 static void log_segment(const char *name, const struct mon_segment *s)
 {
 	log_line("  %s %x base %lx limit %x attributes %x", name, s->selector, s->base, s->limit, s->attributes);
+	interrupts_take(); /* lines are long */
 }
 
 void vm_record(struct vcpu *v)
@@ -66,8 +67,10 @@ void vm_record(struct vcpu *v)
 	backend->get(v->g, &s);
 	log_line("record of %s, vCPU %u: exit %x", v->entity.vm->definition->name, v->id, v->g->exit.code);
 	log_line("  rip %lx rflags %lx cpl %u", s.rip, s.rflags, s.cpl);
-	for (u32 i = 0; i < MON_GPRS; i += 4)
+	for (u32 i = 0; i < MON_GPRS; i += 4) {
+		interrupts_take();
 		log_line("  r%u..: %lx %lx %lx %lx", i, s.gpr[i], s.gpr[i + 1], s.gpr[i + 2], s.gpr[i + 3]);
+	}
 	log_line("  cr0 %lx cr2 %lx cr3 %lx cr4 %lx efer %lx", s.cr0, s.cr2, s.cr3, s.cr4, s.efer);
 	log_segment("cs", &s.cs);
 	log_segment("ss", &s.ss);
@@ -101,17 +104,19 @@ static bool at_rest(const struct vm *vm)
 	for (u32 i = 0; i < vm->vcpus; i++)
 		if (vm->vcpu[i].entity.state != ENTITY_SLEEPING)
 			return false;
+	if (vm->monitor.entity.state != ENTITY_SLEEPING) /* before the spaces: it may just be linking its own */
+		return false;
 	for (u32 i = 0; i < cpu_total; i++)
 		if (__atomic_load_n(&cpus[i].space, __ATOMIC_SEQ_CST) == &vm->space)
 			return false;
-	return vm->monitor.entity.state == ENTITY_SLEEPING;
+	return true;
 }
 
 static void log_statistics(const struct vm *vm)
 {
 	log_line("stats: vm=%s exits=%lu guest-ticks=%lu busy-ticks=%lu started-tick=%lu", vm->definition->name, vm_exits(vm),
 		 tsc_now() - vm->started, vm->share.busy, vm->started);
-	interrupts_take(); /* lines are long */
+	interrupts_take();
 	log_line("stats: scrub-instructions=%lu scrubbed-frames=%lu", slots_scrub_ticks, slots_scrubbed);
 	for (u32 k = 0; k < EXIT_KINDS; k++) {
 		u64 count = 0;
@@ -194,6 +199,8 @@ bool vm_take_apart(struct vm *vm)
 		more = !audit_claim(vm);
 	else if (vm->reaping == REAP_AUDIT || vm->reaping == REAP_GONE)
 		more = audit_more();
+	else if (vm->reaping == REAP_POOL)
+		more = mm_shrink_pool();
 	else
 		more = release(vm);
 	if (more)

@@ -192,7 +192,7 @@ static enum action exit_nested(struct vcpu *v)
 {
 	struct vm *vm = v->entity.vm;
 	gpa_t at = v->g->exit.nested.at;
-	u64 changes = __atomic_load_n(&mm.alloc.changes, __ATOMIC_SEQ_CST);
+	u64 came = __atomic_load_n(&mm.alloc.came, __ATOMIC_SEQ_CST);
 	u8 access = v->g->exit.nested.access;
 	status r = ptview_resolve(&vm->nested, at, access);
 	switch (r) {
@@ -201,7 +201,7 @@ static enum action exit_nested(struct vcpu *v)
 	case WAIT:
 		return ACTION_RESUME;
 	case NO_MEMORY:
-		vm_starve(vm, changes);
+		vm_starve(vm, came);
 		return ACTION_RESUME;
 	case DEVICE:
 	case BAD_ADDRESS:

@@ -102,6 +102,8 @@ enum vcpu_request { REQUEST_TIMER = 1, REQUEST_NMI = 2, REQUEST_INIT = 4, REQUES
 
 #define MTRR_VARIABLE 8u
 #define MTRR_FIXED 11u
+#define MTRR_DEF_ENABLE BIT(11)
+#define MTRR_WRITE_BACK 6u
 struct mtrrs { u64 variable[2 * MTRR_VARIABLE], fixed[MTRR_FIXED], type; };
 
 /* What holds guest contents. */
@@ -169,7 +171,7 @@ struct monitor {
 
 /* ---- a machine ---- */
 
-enum reap_step { REAP_REST, REAP_CLAIM, REAP_AUDIT, REAP_NESTED, REAP_WINDOW, REAP_MEMORY, REAP_PRIVATE, REAP_PMAP, REAP_GONE, REAP_DONE };
+enum reap_step { REAP_REST, REAP_CLAIM, REAP_AUDIT, REAP_NESTED, REAP_WINDOW, REAP_MEMORY, REAP_PRIVATE, REAP_PMAP, REAP_POOL, REAP_GONE, REAP_DONE };
 enum vm_state { VM_DEFINED, VM_STARTING, VM_RUNNING, VM_ENDING, VM_FORGOTTEN };
 enum vm_pause { PAUSE_OPERATOR = 1, PAUSE_MEMORY = 2 };
 
@@ -214,11 +216,13 @@ extern struct vm vms[VMS_MAX]; /* number i is definition i */
 extern u32 vm_count;
 extern bool operator_present;
 
+/* main.c. From the early tables into the final map and on: the other processors, which wait there for the boot processor, and that one. */
+extern _Atomic u32 secondaries_waiting;
+_Noreturn void hv_secondary(struct cpu *c);
+_Noreturn void hv_run(void);
+
 /* vm.c. For its keeper, in the neutral space: gives it memory, views, vCPUs and monitor. NULL, or why not (what is there then is taken apart). */
 const char *vm_make(struct vm *vm);
-/* Whether this host could ever run it; a sentence if not. */
-const char *vm_judge(const struct machine_definition *d);
-void vm_define(struct vm *vm, const struct machine_definition *definition, owner_t owner);
 /* Places in the VM's private ring-0 part. */
 #define PRIVATE_VCPU_STRIDE 0x10000ull
 #define PRIVATE_COMM (PRIVATE_VM_BASE + 0x1000000ull)
@@ -323,6 +327,7 @@ void modules_hold(struct vm *vm);
 /* What nobody needs any more goes home. Nothing maps it for this VM. */
 void modules_drop(struct vm *vm, u32 uses);
 void modules_free_unused(void);
+extern _Atomic u32 modules_changing; /* so many are at it */
 u64 modules_frames(void); /* that are held */
 /* Number n of what the monitor sees at MON_MODULES: kernel, modules, disk image. NULL: there are not so many. */
 const struct boot_module *module_of(const struct vm *vm, u32 n);
@@ -368,8 +373,8 @@ static inline bool change_state(u32 *state, u32 from, u32 to)
 }
 void vm_pause(struct vm *vm, enum vm_pause why);
 void vm_resume(struct vm *vm, enum vm_pause why);
-/* The host had no memory for it, at this count of the allocator's changes: it is paused until there is some. */
-void vm_starve(struct vm *vm, u64 changes);
+/* The host had no memory for it, at this count of what came back to the allocator: it is paused until there is some. */
+void vm_starve(struct vm *vm, u64 came_at);
 /* Frames have become free: those that wait for memory try again. */
 void vms_feed(void);
 

@@ -193,13 +193,15 @@ status instruction_decode(struct vcpu *v, struct insn *i)
 	return r == OK ? decode_bytes(v, &m, bytes, got, i) : r;
 }
 
-/* Another instruction than the exit named stands there now: run it. If that goes on, the exit's own cannot be decoded. */
+/* Another instruction than the exit named stands there now: run it. If that goes on, the exit's own cannot be decoded: its program's fault. */
 #define MISMATCHES_MAX 10000u
 static RARE status mismatch(struct vcpu *v)
 {
-	if (++v->mismatches > MISMATCHES_MAX)
-		vm_kill(v, "the instruction at %lx, which caused exit %x, cannot be decoded", v->g->rip, v->g->exit.code);
-	return AGAIN;
+	if (++v->mismatches <= MISMATCHES_MAX)
+		return AGAIN;
+	v->mismatches = 0;
+	inject_ud(v);
+	return FAULT;
 }
 
 /* It must be `id`. */
@@ -228,6 +230,7 @@ status instruction_find_end(struct vcpu *v, u32 plain, u32 id, u64 *next_rip)
 			return r;
 		if ((first & PLAIN_MASK) == plain) {
 			*next_rip = v->g->rip + PLAIN_LENGTH;
+			v->mismatches = 0;
 			return OK;
 		}
 	}

@@ -153,7 +153,7 @@ static void prepare_nmi(struct vcpu *v)
 {
 	struct guest_cpu *g = v->g;
 	end_nmi(v);
-	g->want.nmi = g->nmi_blocked && !v->iret_rip;
+	g->want.nmi = (g->nmi_blocked || (g->event.valid && g->event.type == EVENT_OF_NMI)) && !v->iret_rip;
 	if (!v->nmi_pending)
 		return;
 	if (g->nmi_blocked) {
@@ -187,7 +187,7 @@ static void take_pic(struct vcpu *v)
 
 static void lend_eoi(struct vcpu *v, int vector)
 {
-	if (!(v->eoi_flag & EOI_FLAG_ENABLE) || lapic_is_level(&v->lapic, vector) || lapic_highest(&v->lapic) >= 0)
+	if (!(v->eoi_flag & EOI_FLAG_ENABLE) || lapic_is_level(&v->lapic, vector) || v->lapic.look || pic_wants(v))
 		return;
 	v->eoi_lent = window_exchange(NULL, gpa(v->eoi_flag & ~EOI_FLAG_ENABLE), sizeof(u32), 0, 1) == OK;
 }
@@ -238,5 +238,5 @@ void interrupts_prepare(struct vcpu *v)
 	lapic_accept(&v->lapic, vector);
 	lend_eoi(v, vector);
 	/* More may wait behind it. */
-	g->want.interrupt = lapic_deliverable(&v->lapic) >= 0;
+	g->want.interrupt = lapic_deliverable(&v->lapic) >= 0 || pic_wants(v);
 }

@@ -61,7 +61,6 @@ const char *vm_forget(struct vm *vm)
 {
 	if (!change_state(&vm->state, VM_DEFINED, VM_FORGOTTEN))
 		return "it is not off: destroy it first";
-	audit_disturb();
 	modules_drop(vm, USE_ALL);
 	vms_feed();
 	return NULL;
@@ -116,8 +115,8 @@ static void ended(struct vm *vm)
 {
 	bool again = vm_starts_again(vm);
 	operator_note("end: %s %s", vm->definition->name, vm->ending);
-	vms_feed();
 	vm_become(vm, again ? VM_STARTING : VM_DEFINED);
+	vms_feed(); /* after it: who paused while this one could still give something back */
 	end_host_if_over();
 }
 

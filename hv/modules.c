@@ -62,11 +62,16 @@ void modules_free_unused(void)
 			free_module(&boot_info->module[i]);
 }
 
+_Atomic u32 modules_changing;
+
 void modules_drop(struct vm *vm, u32 uses)
 {
+	modules_changing++;
+	audit_disturb();
 	uses &= __atomic_fetch_and(&vm->modules_held, ~uses, __ATOMIC_SEQ_CST);
 	count_uses(vm->definition, uses, -1);
 	modules_free_unused();
+	modules_changing--;
 }
 
 u64 modules_frames(void)

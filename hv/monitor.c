@@ -185,10 +185,10 @@ static bool handle_exception(struct cpu *c, struct vm *vm, u32 vector)
 {
 	struct monitor *m = &vm->monitor;
 	if (vector == VECTOR_PF) {
-		u64 changes = __atomic_load_n(&mm.alloc.changes, __ATOMIC_SEQ_CST);
+		u64 came = __atomic_load_n(&mm.alloc.came, __ATOMIC_SEQ_CST);
 		status r = resolve_fault(vm, c->user_fault_address, c->user_fault_code);
 		if (r == NO_MEMORY)
-			vm_starve(vm, changes);
+			vm_starve(vm, came);
 		if (r == OK || r == AGAIN || r == WAIT || r == IN_USE || r == NO_MEMORY)
 			return true;
 		vm_end(vm, "killed: its monitor touched %lx at %lx (%s)", c->user_fault_address, m->regs.rip, status_name(r));

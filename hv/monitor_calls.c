@@ -259,7 +259,7 @@ static u64 call_set_timer(struct vm *vm, const u64 a[])
 static u64 call_console_write(struct vm *vm, const u64 a[])
 {
 	struct mon_comm *comm = vm->monitor.comm;
-	if (a[0] > sizeof comm->buffer)
+	if (a[0] > MON_CONSOLE_WRITE_BYTES)
 		return broken(vm, "a console write of that length");
 	operator_output(vm, comm->buffer, (u32)a[0]);
 	return 0;

@@ -36,7 +36,6 @@
 #define MSR_OSVW_LENGTH 0xc0010140u
 #define MSR_OSVW_STATUS 0xc0010141u
 #define MSR_LS_CFG 0xc0011020u
-#define MSR_DE_CFG 0xc0011029u
 #define MSR_BU_CFG2 0xc001102au
 #define MSR_MC0_CTL 0x400u
 #define MSR_MC_LAST 0x47fu
@@ -46,11 +45,9 @@
 
 #define MTRR_CAP_FIXED BIT(8)
 #define MTRR_CAP_WC BIT(10)
-#define MTRR_DEF_ENABLE BIT(11)
 #define MTRR_DEF_FIXED BIT(10)
 #define MTRR_DEF_VALID (MTRR_DEF_ENABLE | MTRR_DEF_FIXED | 0xffu)
 #define MTRR_MASK_VALID BIT(11)
-#define DE_CFG_LFENCE_SERIALIZING BIT(1)
 #define EFER_ALLOWED ((u64)(EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE | EFER_FFXSR))
 
 struct msr_row {
@@ -74,10 +71,11 @@ static status write_ignored(struct vcpu *v, u32 msr, u64 value)
 	return OK;
 }
 
-static status read_de_cfg(struct vcpu *v, u32 msr, u64 *value)
+/* Set on the host too (features.c); and the TSC counts with the frequency of P0, which the invariant one does. */
+static status read_constant(struct vcpu *v, u32 msr, u64 *value)
 {
-	(void)v, (void)msr;
-	*value = DE_CFG_LFENCE_SERIALIZING;
+	(void)v;
+	*value = msr == MSR_DE_CFG ? DE_CFG_LFENCE_SERIALIZING : HWCR_TSC_FREQ_SEL;
 	return OK;
 }
 
@@ -126,6 +124,7 @@ static status write_tsc(struct vcpu *v, u32 msr, u64 value)
 {
 	(void)msr;
 	u64 before = vcpu_tsc(v);
+	lapic_timer(&v->lapic, before); /* what is due comes, whatever the counter says then */
 	backend->write_tsc_offset(v->g, value - tsc_now());
 	lapic_tsc_moved(&v->lapic, value - before, value);
 	vcpu_timer_changed(v);
@@ -267,7 +266,7 @@ static const struct msr_row rows[] = {
 	{ MSR_LAST_BRANCH_FIRST, MSR_LAST_BRANCH_LAST, read_zero, NULL },
 	{ MSR_K7_EVNTSEL0, MSR_K7_PERFCTR3, read_zero, write_ignored },
 	{ MSR_SYSCFG, MSR_SYSCFG, read_zero, write_ignored },
-	{ MSR_HWCR, MSR_HWCR, read_zero, write_ignored },
+	{ MSR_HWCR, MSR_HWCR, read_constant, write_ignored },
 	{ MSR_TOP_MEM, MSR_TOP_MEM, read_zero, write_ignored },
 	{ MSR_TOP_MEM2, MSR_TOP_MEM2, read_zero, write_ignored },
 	{ MSR_NB_CFG, MSR_NB_CFG, read_zero, write_ignored },
@@ -277,7 +276,7 @@ static const struct msr_row rows[] = {
 	{ MSR_PSTATE_LIMIT, MSR_PSTATE_STATUS, read_zero, NULL },
 	{ MSR_OSVW_LENGTH, MSR_OSVW_STATUS, read_zero, NULL },
 	{ MSR_LS_CFG, MSR_LS_CFG, read_zero, write_ignored },
-	{ MSR_DE_CFG, MSR_DE_CFG, read_de_cfg, write_ignored },
+	{ MSR_DE_CFG, MSR_DE_CFG, read_constant, write_ignored },
 	{ MSR_BU_CFG2, MSR_BU_CFG2, read_zero, write_ignored },
 };
 

@@ -118,12 +118,12 @@ enum turn paravirt_yield(struct vcpu *v)
  */
 static bool take_back(struct vcpu *v)
 {
-	u64 changes = __atomic_load_n(&mm.alloc.changes, __ATOMIC_SEQ_CST);
+	u64 came = __atomic_load_n(&mm.alloc.came, __ATOMIC_SEQ_CST);
 	at_hv_point(v, HV_POINT_RESUMES);
 	if (window_exchange(NULL, gpa(preempted_at(v)), sizeof(u32), PREEMPTED, RUNNING) != OK) {
 		status r = paravirt_write(preempted_at(v), &(const u32){ RUNNING }, sizeof(u32));
 		if (r == NO_MEMORY)
-			vm_starve(v->entity.vm, changes);
+			vm_starve(v->entity.vm, came);
 		if (r == FAULT)
 			v->steal.msr = 0; /* there is no memory any more */
 		else if (r != OK)

@@ -60,13 +60,13 @@ static bool may_be_fed(const struct vm *vm)
 	return operator_present;
 }
 
-void vm_starve(struct vm *vm, u64 changes)
+void vm_starve(struct vm *vm, u64 came_at)
 {
 	if (vm->paused & PAUSE_MEMORY)
 		return;
 	lock_take(&lock);
 	__atomic_fetch_or(&vm->paused, PAUSE_MEMORY, __ATOMIC_SEQ_CST); /* whoever gives some back now sees it, or is seen */
-	bool came = __atomic_load_n(&mm.alloc.changes, __ATOMIC_SEQ_CST) != changes, fed = may_be_fed(vm);
+	bool came = __atomic_load_n(&mm.alloc.came, __ATOMIC_SEQ_CST) != came_at, fed = may_be_fed(vm);
 	if (came || !fed)
 		vm->paused &= ~(u32)PAUSE_MEMORY;
 	judge(vm);

@@ -226,8 +226,10 @@ static void ask_processor(const struct entity *e)
 			cpu = i;
 	if (cpu == NOWHERE)
 		cpu = processor_to_take(e);
-	if (cpu != NOWHERE)
-		ask(cpu);
+	if (cpu == NOWHERE)
+		return;
+	per_cpu[cpu].idle = false; /* the next that is woken asks another one */
+	ask(cpu);
 }
 
 static void wake(struct entity *e, bool here)
@@ -312,11 +314,12 @@ bool sched_events(struct cpu *c)
 static __attribute__((noinline)) void offer(const struct sched_cpu *s)
 {
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	u32 cpu = NOWHERE;
 	for (u32 i = 0; i < cpu_total; i++)
-		if (i != s->cpu->id && !timer_slicing(i)) {
-			ask(i);
-			return;
-		}
+		if (i != s->cpu->id && (per_cpu[i].idle || (cpu == NOWHERE && !timer_slicing(i))))
+			cpu = i;
+	if (cpu != NOWHERE)
+		ask(cpu);
 }
 
 /* Its registers are in memory: it may run elsewhere. */
@@ -427,6 +430,8 @@ static bool scrub_idly(void)
 	if (!vm_count || __atomic_exchange_n(&busy, 1, __ATOMIC_ACQUIRE))
 		return false;
 	more = alloc_scrub_slice(&mm.alloc);
+	if (more && mm.alloc.free_frames <= SCRUB_SLICE_FRAMES)
+		vms_feed(); /* who looked meanwhile found none */
 	__atomic_store_n(&busy, 0, __ATOMIC_RELEASE);
 	return more;
 }

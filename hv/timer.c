@@ -112,13 +112,16 @@ static __attribute__((noinline)) void fire_due(struct timer_list *l, u64 now)
 {
 	struct hv_timer *t;
 	do {
+		void (*fire)(struct hv_timer *) = NULL;
 		lock_take(&l->lock);
 		t = l->due <= now ? l->first : NULL;
-		if (t)
+		if (t) {
 			unlink_timer(l, t);
+			fire = t->fire; /* its owner may be gone as soon as the lock is */
+		}
 		lock_give(&l->lock);
 		if (t)
-			t->fire(t);
+			fire(t);
 	} while (t);
 }
 

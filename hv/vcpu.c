@@ -54,7 +54,7 @@ static bool may_run(struct vcpu *v)
 		operator_walk(v); /* it only looks: whoever holds the vCPU */
 		requests = v->requests;
 	}
-	if (FREQUENT(requests != 0, 0) && !(v->blocked & BLOCK_MONITOR) && v->entity.vm->go) {
+	if (FREQUENT(requests != 0, 0) && !(v->blocked & (BLOCK_MONITOR | BLOCK_START)) && v->entity.vm->go) {
 		requests = __atomic_exchange_n(&v->requests, 0, __ATOMIC_SEQ_CST);
 		interrupts_requests(v, requests);
 	}
@@ -98,13 +98,17 @@ enum turn vcpu_turn(struct cpu *c, struct entity *e)
 	if (FREQUENT(v->steal.msr != 0, 0) && !paravirt_resume(v))
 		return vm->go ? TURN_YIELD : TURN_SLEEP;
 	for (;;) {
-		if (FREQUENT(c->events != 0, 0) && sched_events(c))
-			return paravirt_yield(v);
 		if (!may_run(v) || FREQUENT(!vm->go, 0))
 			return TURN_SLEEP;
 		v->g->want.interrupt = false;
 		if (FREQUENT(!interrupts_quiet(v, vm), 0))
 			interrupts_prepare(v);
+		/* The last look before the entry: what came until here, also in what stands above, is not slept over in the guest. */
+		if (FREQUENT(c->events != 0, 0)) {
+			if (sched_events(c))
+				return paravirt_yield(v);
+			continue;
+		}
 		enum exit_kind kind = enter(c, v);
 		at_hv_point(v, HV_POINT_EXIT);
 		v->exits[kind]++;

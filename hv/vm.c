@@ -8,7 +8,6 @@
 
 #define PAGES_VMCB 1u
 #define PAGES_XSAVE 2u /* first page of the XSAVE area */
-#define HOST_RESERVE_FRAMES 2048u /* 8 MiB: tables, the monitor */
 
 /* All private frames, so that the end finds them whatever mapped them. */
 #define PRIVATE_LIST_ROOM 510u
@@ -143,38 +142,13 @@ static status make_vcpu(struct vm *vm, u32 id)
 		lapic_virtual_wire(&v->lapic);
 	v->timer_for = LAPIC_NO_DEADLINE;
 	v->g->tsc_offset = vm->tsc_offset;
+	v->mtrrs.type = MTRR_DEF_ENABLE | MTRR_WRITE_BACK; /* as firmware hands over */
 	backend_init_extended(v->g);
 	vcpu_reset(v);
 	return OK;
 }
 
 /* ---- the whole ---- */
-
-const char *vm_judge(const struct machine_definition *d)
-{
-	static char text[160];
-	u64 frames = d->memory >> PAGE_SHIFT, most = mm.alloc.free_frames;
-	if (d->memory & PAGE_MASK)
-		format_text(text, sizeof text, "mem=%lu is not a memory size: at least 1M, in whole pages", d->memory);
-	else if (frames + HOST_RESERVE_FRAMES > most)
-		format_text(text, sizeof text, "mem=%luM is more than this host can give: %luM are free, %luM are missing",
-			    d->memory >> 20, most >> (20 - PAGE_SHIFT), (frames + HOST_RESERVE_FRAMES - most) >> (20 - PAGE_SHIFT));
-	else
-		return NULL;
-	return text;
-}
-
-void vm_define(struct vm *vm, const struct machine_definition *definition, owner_t owner)
-{
-	vm->definition = definition;
-	vm->owner = owner;
-	share_init(&vm->share, definition->weight);
-	entity_init(&vm->keeper, ENTITY_KEEPER, vm, &vm->share);
-	entity_init(&vm->monitor.entity, ENTITY_MONITOR, vm, &vm->share);
-	for (u32 i = 0; i < VM_MAX_VCPUS; i++)
-		entity_init(&vm->vcpu[i].entity, ENTITY_VCPU, vm, &vm->share);
-	modules_hold(vm);
-}
 
 /* Nothing of a former instance is left but these numbers. */
 static void begin(struct vm *vm)
@@ -190,7 +164,6 @@ static void begin(struct vm *vm)
 	vm->nested.pmap = vm->space.window.pmap = &vm->pmap; /* an audit may come before they are made */
 	vm->started = tsc_now();
 	vm->tsc_offset = 0 - vm->started;
-	vm->unknown_msrs = 0;
 	monitor_begin(vm);
 }
 

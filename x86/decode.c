@@ -211,9 +211,9 @@ static u8 group_id(u8 opcode, u8 modrm, const struct prefixes *p)
 {
 	if (opcode != 0x01) /* the stores of an immediate are /0 of theirs */
 		return modrm >> 3 & 7 ? INSN_NONE : INSN_STORE;
-	if (p->repeat || p->operand_size) /* other instructions, or will be */
-		return INSN_NONE;
-	return modrm == MODRM_XSETBV ? INSN_XSETBV : modrm == MODRM_VMMCALL ? INSN_VMMCALL : INSN_NONE;
+	if (modrm == MODRM_VMMCALL) /* with a prefix too: VMGEXIT is it outside of encrypted machines */
+		return INSN_VMMCALL;
+	return modrm == MODRM_XSETBV && !p->repeat && !p->operand_size ? INSN_XSETBV : INSN_NONE;
 }
 
 static enum decode_result judge(const struct insn *i, u32 form, const struct prefixes *p)

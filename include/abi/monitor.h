@@ -118,6 +118,7 @@ enum mon_entry_kind {
 };
 
 #define MON_CONSOLE_BYTES 64u
+#define MON_CONSOLE_WRITE_BYTES 256u /* 22 ms on a line of 115,200 baud */
 
 struct mon_entry {
 	u32 kind; /* enum mon_entry_kind */
@@ -158,7 +159,7 @@ enum mon_call {
 	MON_SEND_MSI,      /* (address, data) an interrupt message to the local APICs; what an I/O APIC or MSI device sends */
 	MON_PIC_LINE,      /* (asserted, vector) the PIC's INTR output and the vector its INTA would give */
 	MON_SET_TIMER,     /* (tsc) one shot, absolute; 0: none. MON_ENTRY_TIMER follows */
-	MON_CONSOLE_WRITE, /* (length) comm->buffer to the VM's console */
+	MON_CONSOLE_WRITE, /* (length <= MON_CONSOLE_WRITE_BYTES) comm->buffer to the VM's console */
 	MON_LOG,           /* (length) comm->buffer as one line of the hypervisor's log, rate-limited */
 	MON_MODULES_DONE,  /* () the images are copied: their frames are freed */
 	MON_END,           /* (enum mon_end, code) the VM is over */

@@ -7,9 +7,10 @@
 #ifndef MONITOR_PLATFORM_CONSOLE_H
 #define MONITOR_PLATFORM_CONSOLE_H
 
+#include "abi/monitor.h"
 #include "monitor/platform/timers.h"
 
-#define CONSOLE_BUFFER 256u
+#define CONSOLE_BUFFER MON_CONSOLE_WRITE_BYTES
 #define CONSOLE_DELAY_HZ 500u /* 2 ms */
 
 enum console_device { CONSOLE_COM1, CONSOLE_VIRTIO };

@@ -37,6 +37,19 @@ count_is "one is ended with a sentence" 1 "$(ends 'big[12] killed: the host has 
 count_is "the other goes on" 1 "$(ends 'big[12] test 0$')"
 counted=
 
+# Tables and what else is ring 0's comes in blocks of 512 frames; after its end nobody needs more than the first.
+vms='vm name=sparse mem=32M kernel=sparse disk=memory:4G reset=end'
+expect "a disk of which little is written" 0 "sparse: 2 passed, 0 failed" several 192M 2 60 operator=no "build/guests/sparse.elf sparse"
+of_ring0() { sed -nE 's/^audit: clean; .* tables ([0-9]+) pool ([0-9]+) .*/\1 \2/p' "$scratch/log" | sed -n "$1p" | { read -r tables pool && echo $((tables + pool)); }; }
+count_is "its tables filled more blocks" yes "$([ "$(of_ring0 1)" -ge $((5 * 512)) ] && echo yes)"
+count_is "which came home with the rest" 512 "$(of_ring0 2)"
+counted=1
+vms=${vms/4G/64G}
+expect "a disk larger than the host, of which too much is written" 0 "" several 128M 1 60 operator=no "build/guests/sparse.elf sparse"
+expect_log "  ends its machine, with a sentence" "^end: sparse killed: the host has no memory left, and nobody who could give some back"
+count_is "  and comes home" 512 "$(of_ring0 2)"
+counted=
+
 vms='vm name=alone mem=64M kernel=memory reset=end
 vm name=again mem=16M kernel=triple reset=restart'
 several 256M 2 90 operator=no "build/guests/memory.elf memory" "build/guests/triple.elf triple" >"$scratch/out" 2>&1 &

@@ -149,6 +149,20 @@ static void interrupts(handler_fn *handler)
 	}
 }
 
+/* The flag must not be lent for the one that comes first: nothing would tell its end, and the other wait for some exit. */
+static void two_at_once(void)
+{
+	came = nested = 0;
+	lapic_icr(0, ICR_SELF | VECTOR);
+	lapic_icr(0, ICR_SELF | HIGHER);
+	u64 until = rdtsc() + tsc_per_ms() * 100;
+	irqs_on();
+	while (came == 0 && rdtsc() < until)
+		relax();
+	irqs_off();
+	check("two that wait together both come", came == 1 && nested == 1);
+}
+
 static void pv_eoi(void)
 {
 	lapic_enable();
@@ -161,6 +175,8 @@ static void pv_eoi(void)
 	interrupts(on_outer);
 	check_equal("so they do when another came in between", came, INTERRUPTS);
 	check_equal("  and the other came each time", nested, INTERRUPTS);
+	handlers[VECTOR] = on_interrupt;
+	two_at_once();
 	wrmsr(MSR_PV_EOI, 0);
 	ended_by_flag = came = 0;
 	interrupts(on_interrupt);

@@ -203,6 +203,8 @@ static void tsc(void)
 		check_equal("TSC_AUX reads back", rdmsr(MSR_TSC_AUX), 0x1234567);
 		wrmsr(MSR_TSC_AUX, 0);
 	}
+	if (HAS_HYPERVISOR && !on_tcg() && feature(0x80000007u, IN_D, 8))
+		check("HWCR says that the TSC counts at P0's frequency", rdmsr(0xc0010015u) >> 24 & 1);
 	wrmsr(MSR_TSC, rdtsc() + jump);
 	a = rdtsc();
 	check_but_tcg("the TSC can be written", a >= c + jump && a < c + jump + per_ms * 1000);
@@ -229,6 +231,7 @@ static void memory_types(void)
 		return;
 	}
 	check("MTRRCAP reads", rdmsr_safe(MSR_MTRRCAP, &v) && (v & 0xff) <= 32);
+	check("they are enabled, and memory is write-back", rdmsr_safe(MSR_MTRR_DEFAULT, &v) && (v & 0x800) && (v & 0xff) == 6);
 	check("the default type is one", rdmsr_safe(MSR_MTRR_DEFAULT, &v) && ((v & 0xff) <= 1 || ((v & 0xff) >= 4 && (v & 0xff) <= 6)));
 	for (u32 i = 0; i < 2 * (rdmsr(MSR_MTRRCAP) & 0xff); i++)
 		if (!rdmsr_safe(0x200 + i, &v))

@@ -204,12 +204,21 @@ static void call_user(void *arg)
 	answer_user = hypercall(POLL_IRQ, 0, 0, 0, 0);
 }
 
+static void call_user_prefixed(void *arg)
+{
+	(void)arg;
+	__asm__ volatile(".byte 0xf3, 0x0f, 0x01, 0xd9" : "=a"(answer_user) : "a"((u64)POLL_IRQ) : "memory");
+}
+
 static void ring3(void)
 {
 	bool trapped = guarded_user(call_user, NULL);
 
 	check("a call from ring 3 returns", !trapped);
 	check_equal("  with -EPERM", (u64)answer_user, (u64)EPERM);
+	answer_user = 0;
+	trapped = guarded_user(call_user_prefixed, NULL);
+	check("VMGEXIT is VMMCALL where memory is not encrypted", !trapped && answer_user == EPERM);
 }
 
 static u64 hypercall_32(u64 a, u64 b, u64 c, u64 d, u64 si)

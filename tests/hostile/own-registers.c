@@ -21,7 +21,7 @@ static const u32 fixed_mtrrs[] = { 0x250, 0x258, 0x259, 0x268, 0x269, 0x26a, 0x2
 enum { FIXED = sizeof fixed_mtrrs / sizeof fixed_mtrrs[0] };
 #define MTRR_KEY 0x0606050504040101ull
 
-/* The sum of all MTRRs, which are 0 after a reset but for the default's enable bits. */
+/* The sum of all MTRRs, which are 0 at the start but for the default. */
 static u64 mtrrs(void)
 {
 	u64 sum = 0;

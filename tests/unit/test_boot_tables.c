@@ -279,15 +279,16 @@ static void map_free_blocks(void **state)
 		{ 0x400000, 0xffc00000 }, { 0x400001, 0 }, { ~0ull, 0 },
 	};
 	for (u32 i = 0; i < ARRAY_SIZE(table); i++)
-		assert_int_equal(memory_map_free_block(&boot, table[i].bytes), table[i].at);
+		assert_int_equal(memory_map_free_block(&boot, table[i].bytes, EARLY_LIMIT), table[i].at);
+	assert_int_equal(memory_map_free_block(&boot, 0x800000, 1ull << 39), 0xffc00000);
 	boot.module[1].bytes = 1;
-	assert_int_equal(memory_map_free_block(&boot, 0x1ff001), 0x800000);
+	assert_int_equal(memory_map_free_block(&boot, 0x1ff001, EARLY_LIMIT), 0x800000);
 	boot.module_count = 1;
-	assert_int_equal(memory_map_free_block(&boot, 0x1ff001), 0x600000);
+	assert_int_equal(memory_map_free_block(&boot, 0x1ff001, EARLY_LIMIT), 0x600000);
 	boot.module[0] = (struct boot_module){ hpa(0x5ff000), 0x1001, "" }; /* its last byte is where the block would begin */
-	assert_int_equal(memory_map_free_block(&boot, 1), 0x800000);
+	assert_int_equal(memory_map_free_block(&boot, 1, EARLY_LIMIT), 0x800000);
 	boot.module[0].bytes = 0x1000;
-	assert_int_equal(memory_map_free_block(&boot, 1), 0x600000);
+	assert_int_equal(memory_map_free_block(&boot, 1, EARLY_LIMIT), 0x600000);
 }
 
 static u64 moved[3];
@@ -323,6 +324,70 @@ static void map_low_modules(void **state)
 	assert_int_equal(boot.module[2].first.v, 0x600000);
 	boot.module[0] = (struct boot_module){ hpa(0), 0xb00000, "" };
 	assert_false(memory_map_lift(&boot, note_move));
+}
+
+/* Each module has pages of its own, which are RAM. */
+static void misplaced_modules(void **state)
+{
+	(void)state;
+	raw = (struct raw_map){ 0 };
+	raw_map_add(&raw, 0x100000, 0xb00000, true);
+	raw_map_add(&raw, 0xc00800, 0x100000, true); /* its first page is none */
+	assert_int_equal(memory_map_resolve(&raw, 40, &boot), 0);
+	boot.image_first = hpa(0x200000);
+	boot.image_end = hpa(0x400800);
+	static const struct { u64 first, bytes; bool good; } table[] = {
+		{ 0x700000, 0x1000, true }, { 0x703123, 0x5, true }, { 0x100000, 0x100000, true }, { 0x401000, 0x2ff000, true },
+		{ 0xbff000, 0x1000, true }, { 0xbff000, 0x1001, false }, { 0xc00800, 0x10, false }, { 0xc01000, 0x10, true },
+		{ 0x0ff000, 0x1001, false }, { 0x40000000, 1, false }, { 0x40000000, 0, true },
+		{ 0x1ff000, 0x1001, false }, { 0x400000, 0x1000, false }, { 0x400fff, 1, false }, /* the image's pages */
+		{ 0x701800, 0x800, false }, { 0x702fff, 2, false }, { 0x701fff, 1, false }, { 0x6ff000, 0x1001, true },
+		{ 0x6ff000, 0x2001, false }, { 0x701800, 0, true }, /* the first module's */
+	};
+	for (u32 i = 0; i < ARRAY_SIZE(table); i++) {
+		boot.module_count = 2;
+		boot.module[0] = (struct boot_module){ hpa(0x701800), 0x1000, "" };
+		boot.module[1] = (struct boot_module){ hpa(table[i].first), table[i].bytes, "" };
+		assert_ptr_equal(memory_map_misplaced(&boot), table[i].good ? NULL : &boot.module[1]);
+	}
+}
+
+static u8 page_bytes[4 * PAGE_SIZE];
+static void clear_bytes(u64 first, u64 bytes)
+{
+	assert_true(first >= 0x700000 && first - 0x700000 + bytes <= sizeof page_bytes);
+	memset(page_bytes + (first - 0x700000), 0, bytes);
+}
+
+static void nothing_beside_a_module(void **state)
+{
+	(void)state;
+	boot.module_count = 3;
+	boot.module[0] = (struct boot_module){ hpa(0x700123), 0x1001, "" };
+	boot.module[1] = (struct boot_module){ hpa(0x702000), 0x1000, "" };
+	boot.module[2] = (struct boot_module){ hpa(0x703800), 0, "" };
+	memset(page_bytes, 0xd1, sizeof page_bytes);
+	memory_map_trim(&boot, clear_bytes);
+	for (u32 i = 0; i < sizeof page_bytes; i++) {
+		bool module = (i >= 0x123 && i < 0x123 + 0x1001) || i >= 0x2000;
+		assert_int_equal(page_bytes[i], module ? 0xd1 : 0);
+	}
+}
+
+/* An entry that is not RAM counts also where the list has no room for it. */
+static void map_overflows(void **state)
+{
+	(void)state;
+	raw = (struct raw_map){ 0 };
+	for (u64 i = 0; i < RAW_RANGES; i++)
+		raw_map_add(&raw, 0x100000 + i * 0x10000, 0x10000, true);
+	raw_map_add(&raw, 0x148000, 0x1000, false);
+	raw_map_add(&raw, 0x9000000, 0x1000, true);
+	assert_int_equal(raw.lost, 2);
+	assert_int_equal(memory_map_resolve(&raw, 40, &boot), 0);
+	assert_int_equal(boot.range_count, 3); /* page 0 first */
+	assert_true(boot.range[1].ram && boot.range[1].first.v == 0x100000 && boot.range[1].bytes == 0x40000);
+	assert_true(boot.range[2].ram && boot.range[2].first.v == 0x150000);
 }
 
 static void early_addresses(void **state)
@@ -389,6 +454,9 @@ int main(void)
 		cmocka_unit_test(map_too_long),
 		cmocka_unit_test(map_free_blocks),
 		cmocka_unit_test(map_low_modules),
+		cmocka_unit_test(misplaced_modules),
+		cmocka_unit_test(nothing_beside_a_module),
+		cmocka_unit_test(map_overflows),
 		cmocka_unit_test(early_addresses),
 		cmocka_unit_test(map_random),
 	};

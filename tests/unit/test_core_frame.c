@@ -249,6 +249,61 @@ static void test_pool_cannot_grow(void **state)
 	assert_int_equal(pool_take(&h->pool, FRAME_TABLE, VM, &f), NO_MEMORY);
 }
 
+/* A block that holds nothing leaves, but for the first; others stay what they are. */
+static void test_pool_shrinks(void **state)
+{
+	struct host *h = *state;
+	static hfn_t f[3 * BLOCK_FRAMES];
+	hfn_t left;
+	bool used;
+	for (u32 i = 0; i < ARRAY_SIZE(f); i++)
+		assert_int_equal(pool_take(&h->pool, FRAME_TABLE, VM, &f[i]), OK);
+	assert_false(pool_leave(&h->pool, &left));
+	for (u32 i = 0; i < BLOCK_FRAMES; i++)
+		pool_give(&h->pool, f[BLOCK_FRAMES + i]);
+	assert_true(pool_leave(&h->pool, &left));
+	assert_int_equal(left.v, align_down(f[BLOCK_FRAMES].v, BLOCK_FRAMES));
+	assert_false(pool_holds(&h->pool, left, &used));
+	assert_true(pool_holds(&h->pool, f[2 * BLOCK_FRAMES], &used) && used);
+	assert_int_equal(frame_of(&h->frames, left)->kind, FRAME_POOL);
+	alloc_give_back(&h->alloc, left, BLOCK_FRAMES);
+	assert_int_equal(h->alloc.free_frames, FRAMES - 2 * BLOCK_FRAMES);
+	for (u32 i = 0; i < BLOCK_FRAMES; i++)
+		pool_give(&h->pool, f[i]); /* the first: it stays */
+	assert_false(pool_leave(&h->pool, &left));
+	for (u32 i = 0; i < BLOCK_FRAMES; i++)
+		pool_give(&h->pool, f[2 * BLOCK_FRAMES + i]);
+	assert_true(pool_leave(&h->pool, &left));
+	assert_false(pool_leave(&h->pool, &left));
+	for (u32 i = 0; i < 2 * BLOCK_FRAMES; i++)
+		assert_int_equal(pool_take(&h->pool, FRAME_TABLE, VM, &f[i]), OK);
+	assert_int_equal(h->pool.blocks, 2);
+	alloc_give_back(&h->alloc, left, BLOCK_FRAMES);
+}
+
+/* Who found no memory waits for this count, which what he himself did and undid must not change. */
+static void test_what_came_is_counted(void **state)
+{
+	struct host *h = *state;
+	struct alloc_preparing p = { .first = HFN_NONE };
+	hfn_t f;
+	assert_int_equal(pool_take(&h->pool, FRAME_TABLE, VM, &f), OK);
+	u64 came = h->alloc.came;
+	pool_give(&h->pool, f);
+	assert_int_equal(h->alloc.came, ++came);
+	assert_int_equal(alloc_frame(&h->alloc, FRAME_GUEST, VM, &f), OK);
+	alloc_undo(&h->alloc, f, 1);
+	assert_int_equal(alloc_frame(&h->alloc, FRAME_GUEST, VM, &f), OK);
+	assert_int_equal(alloc_block_clean(&h->alloc, &p, FRAME_GUEST, VM, &f), AGAIN);
+	assert_int_equal(h->alloc.came, came);
+	alloc_cancel(&h->alloc, &p);
+	assert_int_equal(h->alloc.came, ++came);
+	assert_true(alloc_scrub_slice(&h->alloc));
+	assert_int_equal(h->alloc.came, ++came);
+	alloc_give_back(&h->alloc, f, 1);
+	assert_int_equal(h->alloc.came, ++came);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -265,6 +320,8 @@ int main(void)
 		TEST(test_failure_by_count),
 		TEST(test_pool_zeroes_and_takes_back),
 		TEST(test_pool_cannot_grow),
+		TEST(test_pool_shrinks),
+		TEST(test_what_came_is_counted),
 	};
 	return cmocka_run_group_tests_name("frames, allocator, pool", tests, NULL, NULL);
 }

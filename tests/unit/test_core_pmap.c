@@ -269,6 +269,28 @@ static bool remember(void *context, u64 address, u64 entry, u8 level)
 	return true;
 }
 
+/* The host's last block is in this machine's own hand, half prepared, and something else of it wants one frame: it gets one of those. */
+static void test_a_block_in_hand_is_not_withheld(void **state)
+{
+	struct sim *s = *state;
+	struct pmap *p = pmap_of(state);
+	struct pmap_backing b;
+	hfn_t f, block = HFN_NONE;
+	assert_int_equal(pmap_add_range(p, gfn(0), 2 * BLOCK_FRAMES, PMAP_EMPTY, false), OK);
+	assert_int_equal(pmap_add_range(p, gfn(4 * BLOCK_FRAMES), 1, PMAP_EMPTY, false), OK); /* no place for a block */
+	assert_int_equal(resolve(p, 0, PMAP_READ, &b), OK); /* its tables are there */
+	while (alloc_block_dirty(&s->alloc, FRAME_POOL, OWNER_HYPERVISOR, &block) == OK)
+		continue;
+	while (alloc_frame(&s->alloc, FRAME_GUEST, OWNER, &f) == OK)
+		continue;
+	alloc_give_back(&s->alloc, block, BLOCK_FRAMES);
+	assert_int_equal(pmap_resolve(p, gfn(BLOCK_FRAMES), PMAP_READ, &b), AGAIN);
+	assert_int_equal(s->alloc.free_frames, 0);
+	assert_int_equal(pmap_resolve(p, gfn(4 * BLOCK_FRAMES), PMAP_READ, &b), AGAIN);
+	assert_int_equal(pmap_resolve(p, gfn(4 * BLOCK_FRAMES), PMAP_READ, &b), OK);
+	assert_int_equal(resolve(p, BLOCK_FRAMES, PMAP_READ, &b), OK);
+}
+
 static void test_visit_in_order(void **state)
 {
 	struct pmap *p = pmap_of(state);
@@ -479,6 +501,7 @@ int main(void)
 		TEST(test_a_view_merges_what_the_truth_has),
 		TEST(test_release_without_memory),
 		TEST(test_destroy_gives_back_what_is_prepared),
+		TEST(test_a_block_in_hand_is_not_withheld),
 		TEST(test_visit_in_order),
 		cmocka_unit_test(test_each_allocation_fails_once),
 		cmocka_unit_test(test_a_view_has_its_rights),

@@ -24,7 +24,8 @@ static void test_exits(void **unused)
 	static const struct { const char *bytes; u32 length; u8 id; } known[] = {
 		{ "\x0f\xa2", 2, INSN_CPUID }, { "\x0f\x30", 2, INSN_WRMSR }, { "\x0f\x32", 2, INSN_RDMSR }, { "\xf4", 1, INSN_HLT },
 		{ "\xf3\x90", 2, INSN_PAUSE }, { "\x0f\x01\xd1", 3, INSN_XSETBV }, { "\x0f\x08", 2, INSN_INVD },
-		{ "\x0f\x09", 2, INSN_WBINVD }, { "\x0f\x01\xd9", 3, INSN_VMMCALL }, { "\x0f\x20\xc0", 3, INSN_MOV_FROM_CR },
+		{ "\x0f\x09", 2, INSN_WBINVD }, { "\x0f\x01\xd9", 3, INSN_VMMCALL }, { "\xf3\x0f\x01\xd9", 4, INSN_VMMCALL }, { "\xf2\x0f\x01\xd9", 4, INSN_VMMCALL }, /* VMGEXIT */
+		{ "\x66\x0f\x01\xd9", 4, INSN_VMMCALL }, { "\x0f\x20\xc0", 3, INSN_MOV_FROM_CR },
 		{ "\x0f\x22\xd8", 3, INSN_MOV_TO_CR }, { "\x48\x0f\xa2", 3, INSN_CPUID },
 		{ "\x66\x67\x2e\x0f\xa2", 5, INSN_CPUID },
 	};
@@ -115,7 +116,7 @@ static void test_refusals(void **unused)
 	assert_int_equal(DECODE("\x0f\x01\x38", DECODE_64, &i), DECODE_NOT_MINE);    /* invlpg */
 	assert_int_equal(DECODE("\xc7\xf8\x00\x00\x00\x00", DECODE_64, &i), DECODE_NOT_MINE); /* xbegin */
 	assert_int_equal(DECODE("\x0f\x01\xca", DECODE_64, &i), DECODE_NOT_MINE);    /* clac */
-	assert_int_equal(DECODE("\xf3\x0f\x01\xd9", DECODE_64, &i), DECODE_NOT_MINE);/* vmgexit */
+	assert_int_equal(DECODE("\xf3\x0f\x01\xd1", DECODE_64, &i), DECODE_NOT_MINE);/* no xsetbv */
 	assert_int_equal(DECODE("", DECODE_64, &i), DECODE_MORE);
 	/* fifteen bytes are an instruction, sixteen are not */
 	assert_int_equal(DECODE("\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x0f\xa2", DECODE_64, &i), DECODE_OK);

@@ -66,7 +66,8 @@ void cpu_idle(void) { }
 void interrupts_take(void) { }
 u32 console_read(void *bytes, u32 room) { (void)bytes, (void)room; return 0; }
 void operator_input(const u8 *bytes, u32 count) { (void)bytes, (void)count; }
-void vm_starve(struct vm *vm, u64 changes) { (void)vm, (void)changes; }
+void vm_starve(struct vm *vm, u64 came_at) { (void)vm, (void)came_at; }
+void vms_feed(void) { }
 _Noreturn void panic(const char *format, ...) { (void)format; fail(); __builtin_unreachable(); }
 
 /* ---- the world ---- */
@@ -294,6 +295,17 @@ static void what_nobody_wanted_is_not_held_against(void **state)
 	near(had[0], 1000), near(had[1], 500), near(had[2], 500);
 }
 
+/* Who wakes two in a row asks two. */
+static void each_idle_processor_is_asked(void **state)
+{
+	(void)state;
+	make(2);
+	pass(STEP);
+	sched_wake(vcpu(0, 0)), sched_wake(vcpu(0, 1));
+	assert_true(cpus[0].events & CPU_RESCHED);
+	assert_true(cpus[1].events & CPU_RESCHED);
+}
+
 static void no_wake_is_lost(void **state)
 {
 	(void)state;
@@ -368,6 +380,7 @@ int main(void)
 		cmocka_unit_test(by_weight), cmocka_unit_test(a_slice_is_two_milliseconds), cmocka_unit_test(who_wakes_is_served_soon),
 		cmocka_unit_test(who_sleeps_a_little_loses_nothing),
 		cmocka_unit_test(but_does_not_disturb), cmocka_unit_test(but_saves_nothing_up), cmocka_unit_test(what_nobody_wanted_is_not_held_against),
+		cmocka_unit_test(each_idle_processor_is_asked),
 		cmocka_unit_test(no_wake_is_lost), cmocka_unit_test(monitors_go_first), cmocka_unit_test(one_that_is_yielded_to_is_next),
 		cmocka_unit_test(bound_where_its_registers_are),
 	};

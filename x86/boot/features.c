@@ -114,7 +114,8 @@ void features_cpuid(void *context, u32 leaf, u32 subleaf, u32 out[4])
 /* ---- the extended state: Intel SDM vol. 1, ch. 13; AMD APM vol. 2, 11.5 ---- */
 
 #define LEGACY_BYTES 512u /* FXSAVE */
-#define MANAGED (XCR0_X87 | XCR0_SSE | XCR0_AVX | XCR0_AVX512 | XCR0_PKRU)
+/* MPX too, which guests are not offered: QEMU's XSETBV asks nobody, and what a guest can switch on must be switched with it. */
+#define MANAGED (XCR0_X87 | XCR0_SSE | XCR0_AVX | XCR0_MPX | XCR0_AVX512 | XCR0_PKRU)
 
 /* XCR0 as host and guests may have it. */
 static u64 xsave_mask(void)
@@ -198,6 +199,20 @@ void features_log(u64 hide)
 	log_hidden(hide);
 }
 
+/*
+ * LFENCE ends speculation, as guests are told (hv/msr.c). On Zen 2 a register file that is not cleared would show a guest what another one
+ * had there (CVE-2023-20593). Models that have no such register need neither.
+ */
+static void set_decode(void)
+{
+	u32 signature = cpuid(LEAF_FEATURES, 0).eax, family = (signature >> 8 & 15) + (signature >> 20 & 0xff);
+	u32 model = (signature >> 4 & 15) | (signature >> 12 & 0xf0);
+	bool zen2 = family == 0x17 && model >= 0x30 && (model & 0xf0) != 0x50;
+	u64 value;
+	if (memcmp(features.vendor, "AuthenticAMD", 12) == 0 && family >= 0x10 && rdmsr_or_fault(MSR_DE_CFG, &value))
+		wrmsr(MSR_DE_CFG, value | DE_CFG_LFENCE_SERIALIZING | (zen2 ? DE_CFG_FP_BACKUP_FIX : 0));
+}
+
 void cpu_enable(void)
 {
 	u64 cr4 = CR4_PAE | CR4_DE | CR4_MCE | CR4_OSFXSR | CR4_OSXMMEXCPT;
@@ -211,4 +226,5 @@ void cpu_enable(void)
 	write_cr0(CR0_PG | CR0_WP | CR0_NE | CR0_ET | CR0_MP | CR0_PE);
 	wrmsr(MSR_EFER, (rdmsr(MSR_EFER) & (u64)(EFER_LME | EFER_LMA)) | EFER_SCE | (features.nx ? EFER_NXE : 0u));
 	xsave_enable();
+	set_decode();
 }

@@ -43,9 +43,9 @@ static u64 ram_limit(const struct boot_info *boot)
 /* For the frame table. */
 static hpa_t carve(const struct boot_info *boot, u64 bytes)
 {
-	u64 at = memory_map_free_block(boot, bytes);
+	u64 at = memory_map_free_block(boot, bytes, RAM_MOST);
 	if (!at)
-		panic("this machine has not %lu MiB of contiguous memory below 4 GiB for the frame table", bytes >> 20);
+		panic("this machine has not %lu MiB of contiguous memory for the frame table", bytes >> 20);
 	return hpa(at);
 }
 
@@ -165,6 +165,7 @@ static void map_kernel(const struct boot_info *boot, u64 *top)
 	struct pt_slot slot;
 	if (pt_init(&mm.kernel, &fmt_host, &mm.pool, OWNER_HYPERVISOR) != OK)
 		panic("out of memory for the first page table");
+	mm.kernel.keep = 2; /* processors hold copies of the top entries; growing the pool needs no table */
 	map_image(init_end, text_end, PT_READ | PT_EXEC);
 	map_image(text_end, rodata_end, PT_READ);
 	mm.image_end = (u8 *)&cpu_stacks[boot->cpu_count]; /* stacks of processors that the machine has */
@@ -193,6 +194,7 @@ void mm_init(const struct boot_info *boot)
 	mm.settler.alloc = &mm.alloc;
 	mm.settler.pool = &mm.pool;
 	mm.settler.env = &mm_env;
+	view_init(&mm.shared, "shared", &mm.settler.clock);
 	pool_init(&mm.pool, &mm.alloc, (void *)POOL_BASE);
 	map_kernel(boot, top);
 }

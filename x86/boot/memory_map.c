@@ -16,6 +16,9 @@ void raw_map_add(struct raw_map *map, u64 first, u64 bytes, bool ram)
 		return;
 	if (map->count == RAW_RANGES) {
 		map->lost++;
+		for (u32 i = 0; i < map->count && !ram; i++) /* what must not be used wins, also where it finds no room */
+			if (map->at[i].ram && map->at[i].first < end && map->at[i].end > first)
+				map->at[i].end = map->at[i].first;
 		return;
 	}
 	map->at[map->count].first = first;
@@ -117,11 +120,11 @@ u64 memory_map_resolve(const struct raw_map *map, u32 phys_bits, struct boot_inf
 	return w.pages_lost;
 }
 
-static bool is_ram_page(const struct boot_info *boot, u64 page)
+static bool is_ram(const struct boot_info *boot, u64 first, u64 bytes)
 {
 	for (u32 i = 0; i < boot->range_count; i++) {
 		const struct boot_range *r = &boot->range[i];
-		if (r->ram && page >= r->first.v && page - r->first.v + PAGE_SIZE <= r->bytes)
+		if (r->ram && first >= r->first.v && first - r->first.v <= r->bytes && bytes <= r->bytes - (first - r->first.v))
 			return true;
 	}
 	return false;
@@ -129,34 +132,42 @@ static bool is_ram_page(const struct boot_info *boot, u64 page)
 
 u64 memory_map_low_page(const struct boot_info *boot)
 {
-	if (is_ram_page(boot, FAVOURITE_LOW_PAGE))
+	if (is_ram(boot, FAVOURITE_LOW_PAGE, PAGE_SIZE))
 		return FAVOURITE_LOW_PAGE;
 	for (u64 page = PAGE_SIZE; page < LOW_MEMORY_LIMIT; page += PAGE_SIZE)
-		if (is_ram_page(boot, page))
+		if (is_ram(boot, page, PAGE_SIZE))
 			return page;
 	return 0;
 }
 
-/* Whether [first, first + bytes) touches what must stay: the image, a module. Answers where to go on. */
-static u64 in_the_way(const struct boot_info *boot, u64 first, u64 bytes)
+/* Its whole pages; none of an empty one. */
+static void module_pages(const struct boot_module *m, u64 *first, u64 *end)
 {
-	if (first < boot->image_end.v && first + bytes > boot->image_first.v)
+	*first = align_down(m->first.v, PAGE_SIZE);
+	*end = m->bytes ? align_up(m->first.v + m->bytes, PAGE_SIZE) : *first;
+}
+
+/* Whether the pages [first, first + bytes) touch what must stay: the image, one of the first `modules`. Answers where to go on. */
+static u64 in_the_way(const struct boot_info *boot, u64 first, u64 bytes, u32 modules)
+{
+	u64 start, end;
+	if (first < align_up(boot->image_end.v, PAGE_SIZE) && first + bytes > align_down(boot->image_first.v, PAGE_SIZE))
 		return boot->image_end.v;
-	for (u32 i = 0; i < boot->module_count; i++) {
-		u64 start = boot->module[i].first.v, end = start + boot->module[i].bytes;
+	for (u32 i = 0; i < modules; i++) {
+		module_pages(&boot->module[i], &start, &end);
 		if (first < end && first + bytes > start)
 			return end;
 	}
 	return 0;
 }
 
-u64 memory_map_free_block(const struct boot_info *boot, u64 bytes)
+u64 memory_map_free_block(const struct boot_info *boot, u64 bytes, u64 limit)
 {
 	for (u32 i = 0; i < boot->range_count; i++) {
 		const struct boot_range *r = &boot->range[i];
 		u64 at = align_up(max_u64(r->first.v, LOW_MEMORY_END), BLOCK_SIZE), blocked;
-		while (r->ram && at + bytes <= min_u64(r->first.v + r->bytes, EARLY_LIMIT) && at + bytes > at) {
-			blocked = in_the_way(boot, at, bytes);
+		while (r->ram && at + bytes <= min_u64(r->first.v + r->bytes, limit) && at + bytes > at) {
+			blocked = in_the_way(boot, at, align_up(bytes, PAGE_SIZE), boot->module_count);
 			if (!blocked)
 				return at;
 			at = align_up(blocked, BLOCK_SIZE);
@@ -171,13 +182,37 @@ bool memory_map_lift(struct boot_info *boot, void (*move)(u64 to, u64 from, u64 
 		struct boot_module *m = &boot->module[i];
 		if (m->first.v >= LOW_MEMORY_END || !m->bytes)
 			continue;
-		u64 to = memory_map_free_block(boot, m->bytes);
+		u64 to = memory_map_free_block(boot, m->bytes, EARLY_LIMIT);
 		if (!to)
 			return false;
 		move(to, m->first.v, m->bytes);
 		m->first = hpa(to);
 	}
 	return true;
+}
+
+const struct boot_module *memory_map_misplaced(const struct boot_info *boot)
+{
+	u64 first, end;
+	for (u32 i = 0; i < boot->module_count; i++) {
+		module_pages(&boot->module[i], &first, &end);
+		if (first < end && (!is_ram(boot, first, end - first) || in_the_way(boot, first, end - first, i)))
+			return &boot->module[i];
+	}
+	return NULL;
+}
+
+void memory_map_trim(const struct boot_info *boot, void (*clear)(u64 first, u64 bytes))
+{
+	u64 first, end;
+	for (u32 i = 0; i < boot->module_count; i++) {
+		const struct boot_module *m = &boot->module[i];
+		module_pages(m, &first, &end);
+		if (first == end)
+			continue;
+		clear(first, m->first.v - first);
+		clear(m->first.v + m->bytes, end - m->first.v - m->bytes);
+	}
 }
 
 u64 early_address(u64 address, u64 bytes)

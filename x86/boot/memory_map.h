@@ -35,7 +35,11 @@ u64 memory_map_low_page(const struct boot_info *boot);
 u64 early_address(u64 address, u64 bytes);
 /* Modules below LOW_MEMORY_END get other places: what is there is given to nobody. `move` copies. false: no room. */
 must_use bool memory_map_lift(struct boot_info *boot, void (*move)(u64 to, u64 from, u64 bytes));
-/* RAM from LOW_MEMORY_END to EARLY_LIMIT, from a multiple of 2 MiB on, that neither the image nor a module has; 0: there is none so large. */
-u64 memory_map_free_block(const struct boot_info *boot, u64 bytes);
+/* A module whose pages are not all RAM, or are the image's or another module's too; NULL: each has its own. */
+const struct boot_module *memory_map_misplaced(const struct boot_info *boot);
+/* What a module's first and last page hold besides it is somebody's former data, and a monitor may see those pages: calls `clear` for it. */
+void memory_map_trim(const struct boot_info *boot, void (*clear)(u64 first, u64 bytes));
+/* RAM from LOW_MEMORY_END to `limit`, from a multiple of 2 MiB on, that neither the image nor a module has; 0: there is none so large. */
+u64 memory_map_free_block(const struct boot_info *boot, u64 bytes, u64 limit);
 
 #endif

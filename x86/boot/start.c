@@ -116,6 +116,20 @@ static void read_firmware(void)
 
 static void move_early(u64 to, u64 from, u64 bytes) { memcpy((void *)early_address(to, bytes), early_reader(NULL, from, bytes), bytes); }
 
+static void clear_early(u64 first, u64 bytes) { memset((void *)early_address(first, bytes), 0, bytes); }
+
+/* Each module gets pages of its own; nothing else is left in them. */
+static void place_modules(void)
+{
+	if (!memory_map_lift(&boot, move_early))
+		refuse_start("the modules that lie below 1 MiB find no room above it: this machine has too little memory");
+	const struct boot_module *m = memory_map_misplaced(&boot);
+	if (m)
+		refuse_start("module %u (%s) lies at %lx, where the memory map has no memory, or where something else lies: the loader is at fault",
+			     (u32)(m - boot.module) + 1, m->cmdline, m->first.v);
+	memory_map_trim(&boot, clear_early);
+}
+
 static void interrupts_init(void)
 {
 	if (boot.lapic_address < EARLY_LIMIT)
@@ -154,8 +168,7 @@ _Noreturn void boot_start(u32 magic, u64 information)
 		refuse_start("%s", error);
 	if (!features.nx)
 		refuse_start("this processor has no NX (no-execute pages), which Ringmur's own map needs");
-	if (!memory_map_lift(&boot, move_early))
-		refuse_start("the modules that lie below 1 MiB find no room above it: this machine has too little memory");
+	place_modules();
 	features_log(options.hide);
 	interrupts_init();
 	time_init();

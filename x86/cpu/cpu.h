@@ -38,7 +38,7 @@ struct cpu {
 	u64 *top;            /* its own top-level table, and where it lies */
 	hpa_t top_hpa;
 	u64 *slot_table;     /* last-level entries of its slots (mm/slots.h) */
-	u64 starved_at;      /* of CPU_STARVED: what alloc.changes was */
+	u64 starved_at;      /* of CPU_STARVED: what alloc.came was */
 	struct space *space; /* whose part is linked in (mm/space.h); NULL: neutral */
 	struct { u64 vector, code, address; } fixup; /* of the last fault of this processor that asm/access.h caught */
 };

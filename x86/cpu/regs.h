@@ -48,6 +48,7 @@
 #define XCR0_X87 (1 << 0)
 #define XCR0_SSE (1 << 1)
 #define XCR0_AVX (1 << 2)
+#define XCR0_MPX (3 << 3)
 #define XCR0_AVX512 (7 << 5)
 #define XCR0_PKRU (1 << 9)
 
@@ -82,6 +83,10 @@
 #define MSR_TSC_AUX 0xc0000103
 #define MSR_SYSCFG 0xc0010010
 #define MSR_HWCR 0xc0010015
+#define HWCR_TSC_FREQ_SEL BIT(24)
+#define MSR_DE_CFG 0xc0011029
+#define DE_CFG_LFENCE_SERIALIZING BIT(1)
+#define DE_CFG_FP_BACKUP_FIX BIT(9)
 #define MSR_VM_CR 0xc0010114
 #define MSR_VM_HSAVE_PA 0xc0010117
 

@@ -77,9 +77,24 @@ void *mm_map_device(hpa_t page)
 
 void mm_cpu_load(struct cpu *c)
 {
+	u64 generation = view_enter(&mm.shared, c->id);
 	write_cr4(read_cr4() & ~(u64)CR4_PGE); /* global entries of the early map go too */
 	write_cr3(c->top_hpa.v);
 	write_cr4(read_cr4() | (features.pge ? CR4_PGE : 0));
+	view_flushed(&mm.shared, c->id, generation);
+}
+
+bool mm_shrink_pool(void)
+{
+	hfn_t first;
+	u64 done;
+	SETTLEMENT(s, &mm.settler);
+	if (!pool_leave(&mm.pool, &first))
+		return false;
+	CHECK(pt_drop(&mm.kernel, &mm.shared, POOL_BASE + frame_hpa(first).v, BLOCK_SIZE, 1, &s, &done) == OK);
+	settle_add_frames(&s, first, BLOCK_FRAMES);
+	settle(&s);
+	return true;
 }
 
 /*

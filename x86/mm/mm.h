@@ -35,6 +35,7 @@ struct mm {
 	struct pool pool;
 	struct settler settler;
 	struct pt kernel;     /* template: what all top-level tables share */
+	struct view shared;   /* of it: each processor is inside, always */
 	bool mapped;          /* the final map is made; until then the pool is seen through the early map */
 	u8 *image_end;        /* of what the final map has of the image */
 	u32 devices;          /* pages mapped at DEVICES_BASE */
@@ -44,9 +45,12 @@ extern const struct mem_env mm_env;
 
 /* Takes over memory: frame table, allocator, pool, final tables (not yet loaded). Panics, saying what is missing, if the machine is too small. */
 void mm_init(const struct boot_info *boot);
-/* Gives the processor its top-level table and private part, then loads it: the early identity map is gone for it. */
+/* Gives the processor its top-level table and private part, then loads it: the early identity map is gone for it. To load it again is to
+ * forget all that this processor has cached of the host's maps. */
 void mm_cpu_init(struct cpu *c);
 void mm_cpu_load(struct cpu *c);
+/* One block that the pool does not use leaves the map of all processors and becomes free memory. false: there is none. */
+bool mm_shrink_pool(void);
 /* All processors have loaded their tables: the code and data of the start (x86/boot) become free memory, and stacks for processors that
  * the machine does not have. */
 void mm_forget_boot(void);

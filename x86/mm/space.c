@@ -59,6 +59,8 @@ void space_link(struct cpu *c, struct space *s)
 void space_serve(struct cpu *c)
 {
 	struct space *s = c->space;
+	if (mm.shared.cpu[c->id].flushed < __atomic_load_n(&mm.shared.generation, __ATOMIC_SEQ_CST))
+		mm_cpu_load(c);
 	if (!s)
 		return;
 	u64 generation = __atomic_load_n(&s->window.view.generation, __ATOMIC_SEQ_CST);
@@ -70,8 +72,8 @@ void space_serve(struct cpu *c)
 
 void space_flush_here(struct cpu *c, struct view *view)
 {
-	/* Ring 0 is never inside a nested view: only the window can be asked for here. */
-	CHECK(c->space && view == &c->space->window.view);
+	/* Ring 0 is never inside a nested view: only the shared map and the window can be asked for here. */
+	CHECK(view == &mm.shared || (c->space && view == &c->space->window.view));
 	space_serve(c);
 }
 
@@ -106,10 +108,10 @@ static __attribute__((noinline)) status window_fault(enum pmap_access access)
 	u64 at = c->fixup.address - MON_WINDOW;
 	if (!c->space || at >= MON_WINDOW_SIZE)
 		return BAD_ADDRESS;
-	u64 changes = __atomic_load_n(&mm.alloc.changes, __ATOMIC_SEQ_CST);
+	u64 came = __atomic_load_n(&mm.alloc.came, __ATOMIC_SEQ_CST);
 	status r = ptview_resolve(&c->space->window, gpa(at), access);
 	if (r == NO_MEMORY) {
-		c->starved_at = changes;
+		c->starved_at = came;
 		cpu_event(c, CPU_STARVED);
 	}
 	return r;

@@ -29,7 +29,7 @@ static const struct {
 };
 _Static_assert(sizeof msrs / sizeof msrs[0] == MSRS, "one key each");
 
-static bool has_avx, has_xsave, has_aux;
+static bool has_avx, has_xsave, has_aux, has_mpx;
 
 static u32 rdtscp_aux(void)
 {
@@ -41,6 +41,39 @@ static u32 rdtscp_aux(void)
 #define EACH_YMM(op) op(0) op(1) op(2) op(3) op(4) op(5) op(6) op(7) op(8) op(9) op(10) op(11) op(12) op(13) op(14) op(15)
 #define LOAD(n) "vmovdqa " #n "*32(%0), %%ymm" #n "\n"
 #define STORE(n) "vmovdqa %%ymm" #n ", " #n "*32(%0)\n"
+
+/* --- MPX: four bounds, and where their table is. Nobody offers it, but an emulator may let it be switched on all the same. --- */
+
+enum { XCR0_MPX = 3 << 3, AT_HEADER = 512, AT_BOUNDS = 960, AT_TABLE = 1024, SET_BYTES = 4096 };
+static u8 mpx_area[SET_BYTES] __attribute__((aligned(64)));
+
+static void switch_mpx_on(void *arg)
+{
+	(void)arg;
+	__asm__ volatile(MARK "xsetbv" : : "a"(XCR0_X87 | XCR0_SSE | XCR0_MPX), "d"(0), "c"(0) : "memory");
+}
+
+static void read_mpx(struct registers *s)
+{
+	u64 xcr0 = xgetbv0();
+
+	xsetbv0(XCR0_X87 | XCR0_SSE | XCR0_MPX);
+	__asm__ volatile("xsave64 (%0)" : : "r"(mpx_area), "a"(XCR0_MPX), "d"(0) : "memory");
+	xsetbv0(xcr0);
+	copy(s->bounds, mpx_area + AT_BOUNDS, sizeof s->bounds);
+	copy(&s->bounds_table, mpx_area + AT_TABLE, sizeof s->bounds_table);
+}
+
+static void load_mpx(const struct registers *s)
+{
+	for (unsigned i = 0; i < sizeof mpx_area; i++)
+		mpx_area[i] = 0;
+	mpx_area[AT_HEADER] = XCR0_MPX;
+	copy(mpx_area + AT_BOUNDS, s->bounds, sizeof s->bounds);
+	copy(mpx_area + AT_TABLE, &s->bounds_table, sizeof s->bounds_table);
+	xsetbv0(XCR0_X87 | XCR0_SSE | XCR0_MPX);
+	__asm__ volatile("xrstor64 (%0)" : : "r"(mpx_area), "a"(XCR0_MPX), "d"(0) : "memory");
+}
 
 /* --- reading and writing all of them ------------------------------------------------------------------------------ */
 
@@ -54,6 +87,8 @@ void registers_read(struct registers *s)
 		__asm__ volatile(EACH_YMM(STORE) : : "r"(s->ymm) : "memory");
 		xsetbv0(s->xcr0);
 	}
+	if (has_mpx)
+		read_mpx(s);
 	for (unsigned i = 0; i < MSRS; i++)
 		s->msr[i] = msrs[i].msr == MSR_TSC_AUX && !has_aux ? 0 : rdmsr(msrs[i].msr);
 	s->aux = has_aux ? rdtscp_aux() : 0;
@@ -86,6 +121,9 @@ void registers_fill(struct registers *s, unsigned who)
 		s->ymm[i / 32][i % 32] = (u8)((i * 7 + 1) ^ (who ? 0xff : 0));
 	for (unsigned i = 0; i < XMM; i++)
 		copy(s->fx.xmm[i], s->ymm[i], 16);
+	for (unsigned i = 0; i < 8; i++)
+		s->bounds[i] = 0x0b0d000000000000ull + who * 0x100000000ull + i;
+	s->bounds_table = 0x123456000ull + who * 0x100000000ull; /* not enabled */
 	s->xcr0 = has_avx && !who ? XCR0_X87 | XCR0_SSE | XCR0_AVX : XCR0_X87 | XCR0_SSE;
 	for (unsigned i = 0; i < MSRS; i++)
 		s->msr[i] = msrs[i].key[who];
@@ -122,6 +160,8 @@ void registers_load(const struct registers *s)
 		xsetbv0(XCR0_X87 | XCR0_SSE | XCR0_AVX);
 		__asm__ volatile(EACH_YMM(LOAD) : : "r"(s->ymm) : "memory");
 	}
+	if (has_mpx)
+		load_mpx(s);
 	if (has_xsave)
 		xsetbv0(s->xcr0);
 	__asm__ volatile("fxrstor64 (%0)" : : "r"(&s->fx) : "memory");
@@ -152,6 +192,10 @@ unsigned registers_compare(const struct registers *w, const struct registers *g,
 		note("XCR0", w->xcr0 == g->xcr0);
 	if (has_avx)
 		note("YMM", same(w->ymm, g->ymm, sizeof w->ymm));
+	if (has_mpx) {
+		note("BND0-3", same(w->bounds, g->bounds, sizeof w->bounds));
+		note("BNDCFGU", w->bounds_table == g->bounds_table);
+	}
 	for (unsigned i = 0; i < MSRS; i++)
 		if (msrs[i].msr != MSR_TSC_AUX || has_aux)
 			note(msrs[i].name, w->msr[i] == g->msr[i]);
@@ -189,6 +233,8 @@ void registers_check_initial(const struct registers *r)
 		check_equal("XCR0 as after reset", r->xcr0, XCR0_X87);
 	if (has_avx)
 		check("YMM zero", all_zero(r->ymm, sizeof r->ymm));
+	if (has_mpx)
+		check("BND0-3 and BNDCFGU zero", all_zero(r->bounds, sizeof r->bounds) && !r->bounds_table);
 	check("DR0-3 zero", same(r->dr, none, sizeof none));
 	check_equal("DR7 as after reset", r->dr[7], 0x400);
 	check_equal("CR2 zero", r->cr2, 0);
@@ -237,6 +283,11 @@ void registers_enable(void)
 	has_avx = has_xsave && HAS_AVX;
 	has_aux = HAS_RDTSCP;
 	write_cr4(read_cr4() | CR4_OSFXSR | CR4_OSXMMEXCPT | (has_xsave ? CR4_OSXSAVE : 0));
+	if (has_xsave) {
+		u64 xcr0 = xgetbv0();
+		has_mpx = !guarded(switch_mpx_on, NULL);
+		xsetbv0(xcr0);
+	}
 }
 
 #endif
