@@ -184,8 +184,7 @@ def person(rig):
     endless(p)
     full(p)
     rig.line.send("quit\r")
-    rig.process.wait(SECONDS)
-    result("quit", rig.process.returncode == 0 and "panic" not in rig.log_text(), rig.log_text()[-500:])
+    result("quit", rig.ended(SECONDS) == 0 and not rig.panicked(), rig.log_text()[-500:])
 
 
 def main():

@@ -12,7 +12,7 @@ import time
 
 from lab.bochs import Relay, bochs_command, check_model
 from lab.build import build
-from lab.host import BOOTS, BUILD, KERNEL, MIB, TOP, Host, Refused, mebibytes, number, qemu_command, read_text, say, stop
+from lab.host import BOOTS, ESCAPE_WORDS, KERNEL, MIB, TOP, Host, Refused, mebibytes, number, qemu_command, read_text, say, stop
 
 STATUS_USAGE, STATUS_TIMEOUT, STATUS_ENDED = 2, 124, 125
 SETTLE_SECONDS = 5  # from the log's last word to the machine's power-off
@@ -211,7 +211,7 @@ def run_machine(r, scratch):
     quiet = open(os.path.join(scratch, "stdout"), "w") if bochs else None
     environment = dict(os.environ, TERM="xterm") if bochs else None
     if r.interactive:
-        say("The guest's console follows. Ctrl-A X leaves at once.")
+        say(f"The guest's console follows. {ESCAPE_WORDS} leaves at once.")
     process = subprocess.Popen(command, stdin=None if r.interactive else subprocess.DEVNULL, stdout=quiet,
                                stderr=quiet, env=environment)
     signal.signal(signal.SIGTERM, lambda *_: (stop(process), sys.exit(128 + signal.SIGTERM)))
@@ -259,7 +259,7 @@ def verdict(r, log, late, status):
     if status > 0 and not log:
         return STATUS_USAGE  # QEMU has said why
     if r.interactive and status == 0:
-        return 0  # left by Ctrl-A X
+        return 0  # left by QEMU's key
     record()
     say("The machine stopped without a word on the guest's end.")
     return STATUS_ENDED

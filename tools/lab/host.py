@@ -1,16 +1,24 @@
 """
 host: the emulated machine that Ringmur runs on: the accelerator, the command line of QEMU, the files that go in as boot modules.
 """
+import contextlib
+import fcntl
+import itertools
 import os
 import re
+import signal
 import subprocess
 import sys
+import termios
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.path.join(TOP, "build")
 KERNEL = os.path.join(BUILD, "deps/kernel/vmlinuz")
 MIB = 1 << 20
 MOST_NUMBER, MOST_MEBIBYTES = 1000000, 1 << 24
+STOP_SECONDS = 2  # in which an emulator that is asked to end does
+# QEMU's key for itself is Ctrl-A otherwise, which shells and editors in a guest need.
+ESCAPE_CODE, ESCAPE_WORDS = 0x1c, "Ctrl-\\ X"
 # How the host boots: (by UEFI, what from). QEMU itself can be the loader; else it is GRUB, from a disc that is also the image of a USB stick.
 BOOTS = {"multiboot": (False, "kernel"), "grub": (False, "disc"), "grub-efi": (True, "disc"), "usb": (False, "stick"), "usb-efi": (True, "stick")}
 UEFI = ("/usr/share/ovmf/OVMF.fd", "/usr/share/qemu/OVMF.fd")
@@ -132,7 +140,7 @@ def qemu_command(host, scratch, console, log):
     turns = ",thread=single" if host.in_turn and accel == "tcg" and not counted else ""
     command = ["qemu-system-x86_64", "-machine", host.chipset, "-accel", accel + turns, "-cpu", cpu,
                "-smp", str(host.cpus), "-m", f"{host.mebibytes}M",
-               "-nodefaults", "-display", "none", "-monitor", "none", "-no-reboot", *os.environ.get("RINGMUR_QEMU", "").split()]
+               "-nodefaults", "-display", "none", "-monitor", "none", "-no-reboot", "-echr", str(ESCAPE_CODE), *os.environ.get("RINGMUR_QEMU", "").split()]
     if counted:
         command += ["-icount", "shift=0,sleep=off", "-seed", "1", "-rtc", "base=2024-01-01,clock=vm"]
     command += ["-chardev", f"{console},id=console", "-serial", "chardev:console", "-serial", f"file:{log}"]
@@ -151,7 +159,55 @@ def read_text(name):
         return ""
 
 
+# ---- what is to be as before when it has ended ----
+
 def stop(process):
     if process.poll() is None:
-        process.kill()
-        process.wait()
+        process.terminate()
+        try:
+            process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def end_by_signal():
+    """SIGINT and SIGTERM end this by way of all that cleans up."""
+    for one in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(one, lambda number, _: sys.exit(128 + number))
+
+
+@contextlib.contextmanager
+def terminal_kept():
+    """QEMU makes the terminal raw and non-blocking; it may be killed before it has undone that."""
+    if not sys.stdin.isatty():
+        yield
+        return
+    terminal = sys.stdin.fileno()
+    flags, modes = fcntl.fcntl(terminal, fcntl.F_GETFL), termios.tcgetattr(terminal)
+    try:
+        yield
+    finally:
+        fcntl.fcntl(terminal, fcntl.F_SETFL, flags)
+        if termios.tcgetattr(terminal) != modes:
+            termios.tcsetattr(terminal, termios.TCSANOW, modes)
+
+
+claimed = []
+
+
+def claim(name):
+    """An empty folder for what a run leaves to be read: build/NAME; or build/NAME-2 and so on where that is another run's, which goes on."""
+    for number in itertools.count(1):
+        folder = os.path.join(BUILD, name if number == 1 else f"{name}-{number}")
+        os.makedirs(folder, exist_ok=True)
+        lock = os.open(folder, os.O_RDONLY)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(lock)
+            continue
+        claimed.append(lock)  # until this process ends
+        for left in os.listdir(folder):
+            os.unlink(os.path.join(folder, left))
+        return folder

@@ -5,6 +5,7 @@ since a mark. Times are for a machine that has nothing else to do: RINGMUR_PATIE
 import os
 import re
 import socket
+import subprocess
 import threading
 import time
 
@@ -23,6 +24,14 @@ def after(seconds):
 
 class Silence(Exception):
     """What was waited for did not come: one sentence, and what came instead."""
+
+
+def ended(process, seconds):
+    """Waits for a process's end; its status."""
+    try:
+        return process.wait(seconds * PATIENCE)
+    except subprocess.TimeoutExpired:
+        raise Silence(f"QEMU is not over within {seconds:g} s, and should be") from None
 
 
 def connect(path, process=None):
@@ -72,7 +81,7 @@ class Line:
             return self.text[mark:]
 
     def gone(self):
-        status = self.process.wait(EXIT_SECONDS * PATIENCE) if self.process else None
+        status = ended(self.process, EXIT_SECONDS) if self.process else None
         return "the machine has gone" + ("" if status is None else f" (QEMU's status is {status})")
 
     def send(self, text):

@@ -2,11 +2,11 @@
 rig: a host that a program drives: Ringmur in QEMU, its console and its log at hand, its memory open to a search from outside.
 """
 import os
-import signal
+import re
 import subprocess
 
-from lab.host import qemu_command, read_text, stop
-from lab.line import Line, connect
+from lab.host import end_by_signal, qemu_command, read_text, stop
+from lab.line import Line, connect, ended
 from lab.operator import Operator
 from lab.qmp import Qmp
 
@@ -15,6 +15,7 @@ class Rig:
     """Use with `with`; `folder` keeps what the console and the log said."""
 
     def __init__(self, host, scratch, folder):
+        end_by_signal()
         self.host, self.scratch = host, scratch
         self.log = os.path.join(folder, "log")
         console, control = os.path.join(scratch, "console.socket"), os.path.join(scratch, "qmp.socket")
@@ -30,7 +31,6 @@ class Rig:
             stop(self.process)
             raise
         self.operator = Operator(self.line)
-        signal.signal(signal.SIGTERM, lambda *_: (stop(self.process), os._exit(128 + signal.SIGTERM)))
 
     def __enter__(self):
         return self
@@ -38,5 +38,12 @@ class Rig:
     def __exit__(self, *_):
         stop(self.process)
 
+    def ended(self, seconds):
+        """Waits for the host's end; its status."""
+        return ended(self.process, seconds)
+
     def log_text(self):
         return read_text(self.log)
+
+    def panicked(self):
+        return re.search(r"^panic: ", self.log_text(), re.M) is not None

@@ -5,12 +5,13 @@ One kernel and one userland serve all of them; the definitions are a text that R
 whoever wants to start it.
 """
 import os
-import signal
+import re
 import subprocess
+import sys
 import tempfile
 
 from lab.build import build
-from lab.host import BUILD, KERNEL, Host, Refused, qemu_command, read_text, say, stop
+from lab.host import BUILD, ESCAPE_WORDS, KERNEL, Host, Refused, claim, qemu_command, read_text, say, stop, terminal_kept
 
 MACHINES = ("web", "db", "mail")
 SPARE = "spare"
@@ -19,7 +20,7 @@ USERLAND = os.path.join(BUILD, "guests/userland.cpio")
 TARGETS = ["all", "guest-userland"]
 DISK_KIB = 1024
 WORDS = "console=com1 log=com2 panic=exit operator=yes"
-STATUS_ENDED = 125
+STATUS_CUT_SHORT, STATUS_ENDED = 1, 125
 RECORD_LINES = 80
 VMS = """\
 # The machines of ./run (docs/machines.md has all words).
@@ -49,26 +50,39 @@ def describe(scratch):
 
 def run_session():
     build(TARGETS)
-    with tempfile.TemporaryDirectory(prefix="ringmur-") as scratch:
-        log = os.path.join(scratch, "log")
+    log = os.path.join(claim("session"), "log")
+    with tempfile.TemporaryDirectory(prefix="ringmur-") as scratch, terminal_kept():
         command = qemu_command(describe(scratch), scratch, "stdio,mux=on,signal=off", log)
         say(f"Starting {', '.join(MACHINES)}: 2 GiB and 2 processors each, on a host of 4 GiB and 2 processors; they are up within two minutes.")
-        say("This terminal is the operator's console. `console web` leads to a shell, Ctrl-] on to the next; `quit` ends all; Ctrl-A X"
-            " leaves at once.")
+        say("This terminal is the operator's console. `console web` leads to a shell, Ctrl-] on to the next; `quit` ends all;"
+            f" {ESCAPE_WORDS} leaves at once.")
+        say(f"What Ringmur logs: {os.path.relpath(log)}")
+        if not sys.stdin.isatty():
+            say("Standard input is no terminal: `quit` must come by it, else this goes on for ever. ./run --smoke needs nobody who types.")
         process = subprocess.Popen(command)
-        signal.signal(signal.SIGTERM, lambda *_: (stop(process), os._exit(128 + signal.SIGTERM)))
         try:
             process.wait()
         finally:
             stop(process)
-        return verdict(read_text(log), process.returncode)
+    return verdict(read_text(log), process.returncode)
+
+
+def all_ended(log):
+    """Whether each machine's last word in the log is its end. The host switches itself off only then."""
+    last = {name: kind for kind, name in re.findall(r"^(vm|end):? ([^\s:]+)", log, re.M)}
+    return set(last.values()) == {"end"}
 
 
 def verdict(log, status):
     for line in log.splitlines():
         if line.startswith("error: "):
             raise Refused(line[len("error: "):])
-    if "panic" in log or (status and log):
+    if re.search(r"^panic: ", log, re.M) or (status and log):
         say("\n".join(log.splitlines()[-RECORD_LINES:]))
         return STATUS_ENDED
-    return 0 if status == 0 else 2  # QEMU has said why
+    if status:
+        return 2  # QEMU has said why
+    if not all_ended(log):
+        say(f"The host has stopped before its machines had ended: it was reset, unless {ESCAPE_WORDS} was typed.")
+        return STATUS_CUT_SHORT
+    return 0

@@ -14,14 +14,13 @@ import os
 import random
 import re
 import secrets
-import shutil
 import signal
 import tempfile
 import time
 
 from lab import keys, session
 from lab.build import build, symbols
-from lab.host import BUILD, MIB, read_text, say
+from lab.host import MIB, claim, read_text, say
 from lab.line import PATIENCE, Silence, after
 from lab.operator import Wrong
 from lab.rig import Rig
@@ -193,7 +192,7 @@ class Smoke:
         self.off([*others, session.SPARE])
         self.operator.home()
         self.rig.line.send("quit\r")
-        self.rig.process.wait(OFF_SECONDS)
+        self.rig.ended(OFF_SECONDS)
         self.figures.append(f"{self.operator.audits} audits clean")
 
 
@@ -214,7 +213,7 @@ def prove(rig, scratch):
     smoke = Smoke(rig, scratch)
     try:
         smoke.run()
-        if re.search(r"^(\[[^]]*\] *)?panic", rig.log_text(), re.M):
+        if rig.panicked():
             raise Wrong("Ringmur panicked")
     except (Wrong, Silence, RuntimeError) as wrong:
         say("\n".join(rig.log_text().splitlines()[-SHOWN_LINES:]))
@@ -227,7 +226,9 @@ def prove(rig, scratch):
     return 0, False
 
 
-def attempt(folder):
+def attempt():
+    folder = claim("smoke")
+    signal.alarm(int(LIMIT_SECONDS * PATIENCE))
     with tempfile.TemporaryDirectory(prefix="ringmur-") as scratch:
         host = session.describe(scratch)
         host.resets = os.path.join(folder, "resets")
@@ -236,13 +237,10 @@ def attempt(folder):
 
 
 def run_smoke():
-    folder = os.path.join(BUILD, "smoke")
     build(session.TARGETS)
-    shutil.rmtree(folder, ignore_errors=True)
     signal.signal(signal.SIGALRM, too_long)
-    signal.alarm(int(LIMIT_SECONDS * PATIENCE))
-    status, erred = attempt(folder)
+    status, erred = attempt()
     if erred:
         say("The emulator led a processor astray where it left a guest, as QEMU sometimes does (docs/svm.md): once more")
-        status, _ = attempt(folder + "-again")
+        status, _ = attempt()
     return status
