@@ -19,7 +19,7 @@ expect "a kernel cut short"      2 "error: the kernel"                       $ma
 : > "$scratch/empty"
 expect "an empty kernel"         2 "error: the kernel is neither a bzImage.*.0 bytes"                       $machine guest "$scratch/empty" $quick
 expect "mem=0"                   2 "error: .*mem"                    $machine guest $hello $quick --mem 0M --host-mem 256M
-expect "more memory than there is" 2 "error: "                       $machine guest $hello $quick --mem 8G --host-mem 512M
+expect "more memory than there is" 2 "error: mem=8192M is more than this host can give: [0-9]+M are free, [0-9]+M are missing" $machine guest $hello $quick --mem 8G --host-mem 512M
 expect "memory that is no size"  2 "error: .*mem"                    $machine guest $hello $quick --mem much --host-mem 256M
 expect "a processor without SVM" 2 "error: .*(SVM|AMD-V)"            $machine guest $hello $quick --cpu "max,-svm"
 expect "a processor without nested paging" 2 "error: .*nested"       $machine guest $hello $quick --cpu "max,+svm,-npt"

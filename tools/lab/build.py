@@ -14,7 +14,11 @@ def build(targets):
     os.makedirs(BUILD, exist_ok=True)
     make = ["make", "-C", TOP, "--no-print-directory"]
     with open(os.path.join(BUILD, ".lock"), "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say("Waiting for another build")
+            fcntl.flock(lock, fcntl.LOCK_EX)
         if subprocess.run(make + ["-q"] + targets, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode == 0:
             return
         say("Building Ringmur and the guest (the first time takes about a minute)")

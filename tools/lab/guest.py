@@ -4,15 +4,14 @@ guest: one image as the only VM of a host, without an operator: what was asked, 
 import os
 import re
 import shutil
-import signal
 import subprocess
-import sys
 import tempfile
 import time
 
 from lab.bochs import Relay, bochs_command, check_model
 from lab.build import build
-from lab.host import BOOTS, ESCAPE_WORDS, KERNEL, MIB, TOP, Host, Refused, mebibytes, number, qemu_command, read_text, say, stop
+from lab.host import (BOOTS, ESCAPE_WORDS, KERNEL, MIB, TOP, Host, Refused, mebibytes, number, qemu_command, read_text, say, stop,
+                      terminal_kept)
 
 STATUS_USAGE, STATUS_TIMEOUT, STATUS_ENDED = 2, 124, 125
 SETTLE_SECONDS = 5  # from the log's last word to the machine's power-off
@@ -58,6 +57,8 @@ def parse(words):
             raise Refused(f"{word.partition('=')[0]} takes no value, as in '{word}'")
         elif word.startswith("--"):
             option, _, value = word.partition("=")
+            if option not in OPTIONS:
+                raise Refused(f"unknown option {option}; ./run guest takes {' '.join(OPTIONS)}")
             if "=" not in word:
                 if not words:
                     raise Refused(f"{option} needs a value")
@@ -82,10 +83,18 @@ def take_option(r, option, value):
         r.cpus = number(option, value)
     elif option == "--timeout":
         r.timeout = number(option, value, float)
-    elif option in TEXTS:
-        setattr(r, option[2:].replace("-", "_"), value)
     else:
-        raise Refused(f"unknown option {option}; ./run guest takes {' '.join(OPTIONS)}")
+        setattr(r, option[2:].replace("-", "_"), value)
+
+
+def check_bochs(r):
+    check_model(r.target[len("bochs-"):])
+    for option, asked in (("--boot", r.boot != "multiboot"), ("--chipset", r.chipset != "pc"), ("--cpu", r.cpu), ("--interactive", r.interactive),
+                          ("--points", r.points)):
+        if asked:
+            raise Refused(f"{option} is for QEMU, and the target {r.target} is Bochs")
+    if not shutil.which("bochs"):
+        raise Refused(f"the target {r.target} needs Bochs, which is not installed: tools/setup test installs it")
 
 
 def check_target(r):
@@ -93,10 +102,12 @@ def check_target(r):
         raise Refused(f"--chipset is pc or q35, not '{r.chipset}'")
     if r.boot not in BOOTS:
         raise Refused(f"--boot is one of {', '.join(BOOTS)}, not '{r.boot}'")
+    if r.points and r.boot != "multiboot":
+        raise Refused(f"--points boots by multiboot, not by '{r.boot}'")
     if r.target == "qemu-svm-nonpt":
         raise Refused("target qemu-svm-nonpt cannot run yet: it needs shadow paging, and this version has nested paging only")
     if r.target.startswith("bochs-"):
-        check_model(r.target[len("bochs-"):])
+        check_bochs(r)
     elif r.target != "qemu-svm":
         raise Refused(f"unknown target '{r.target}': it is qemu-svm, qemu-svm-nonpt or bochs-MODEL")
 
@@ -212,14 +223,14 @@ def run_machine(r, scratch):
     environment = dict(os.environ, TERM="xterm") if bochs else None
     if r.interactive:
         say(f"The guest's console follows. {ESCAPE_WORDS} leaves at once.")
-    process = subprocess.Popen(command, stdin=None if r.interactive else subprocess.DEVNULL, stdout=quiet,
-                               stderr=quiet, env=environment)
-    signal.signal(signal.SIGTERM, lambda *_: (stop(process), sys.exit(128 + signal.SIGTERM)))
-    try:
-        late = watch(process, r, log, relay)
-    finally:
-        stop(process)
-        relay.pump()
+    with terminal_kept():
+        process = subprocess.Popen(command, stdin=None if r.interactive else subprocess.DEVNULL, stdout=quiet,
+                                   stderr=quiet, env=environment)
+        try:
+            late = watch(process, r, log, relay)
+        finally:
+            stop(process)
+            relay.pump()
     if r.log:
         shutil.copy(log, r.log)
     return verdict(r, read_text(log), late, process.returncode)
