@@ -11,6 +11,9 @@ machine=tools/machine # ./run without the installing
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 
+# In this test's group of processes, which is ended as one (tools/lab/group.py).
+timeout() { command timeout --foreground "$@"; }
+
 fails() { # SENTENCE [FILE]: the file's end says more
 	echo "FAIL $1"
 	[ -z "${2:-}" ] || tail -n 40 "$2" | sed 's/^/    /'
