@@ -33,7 +33,7 @@ WARNINGS := -Wall -Wextra -Wconversion -Wsign-conversion -Wshadow -Wstrict-proto
             -Wswitch-enum -Werror
 COMMON   := -std=gnu17 -g -I. -Iinclude -I$(B)/acpi -MMD -MP $(WARNINGS)
 FREE     := -O2 -ffreestanding -mgeneral-regs-only -mno-red-zone -fno-stack-protector -fno-pic -fno-pie \
-            -fno-omit-frame-pointer -momit-leaf-frame-pointer -fno-asynchronous-unwind-tables -fcf-protection=none -ffile-prefix-map=$(CURDIR)/=
+            -fno-omit-frame-pointer -momit-leaf-frame-pointer -fno-asynchronous-unwind-tables -fcf-protection=none '-ffile-prefix-map=$(CURDIR)/='
 RING0    := $(COMMON) $(FREE) -mcmodel=kernel
 # Zydis, the emulator's decoder, comes as source from the distribution (tools/fetch-zydis) and needs no libc.
 ZYDIS    := $(DEPS)/zydis

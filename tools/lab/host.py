@@ -124,7 +124,9 @@ def boot_words(host, scratch):
         return words + ["-device", "qemu-xhci", "-drive", f"if=none,id=stick,format=raw,readonly=on,file={make_disc(host, scratch)}",
                         "-device", "usb-storage,drive=stick,bootindex=0"]
     modules = ",".join(f"{name} {text}".strip().replace(",", ",,") for name, text in lay_out(host.modules, scratch))
-    words = ["-kernel", os.path.join(BUILD, host.image), "-append", host.words]
+    kernel = os.path.join(scratch, "ringmur")  # QEMU puts it before -append's words: it must have no blank
+    os.symlink(os.path.join(BUILD, host.image), kernel)
+    words = ["-kernel", kernel, "-append", host.words]
     return words + (["-initrd", modules] if modules else [])
 
 
