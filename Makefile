@@ -301,7 +301,9 @@ monitors: $(patsubst tests/monitors/%.c,$(B)/monitors/%.elf,$(wildcard tests/mon
 # ---- a disc for a PC ----
 
 .PHONY: iso
-iso: $(B)/ringmur.iso
+iso:
+	@tools/setup run
+	@$(MAKE) --no-print-directory $(B)/ringmur.iso
 $(B)/ringmur.iso: tools/make-iso $(B)/ringmur.elf $(KERNEL) $(GUESTS)/debian.cpio
 	$(call made,ISO)
 	$(Q)tools/make-iso $@ $(B)/ringmur.elf "mem=1G name=debian" "$(KERNEL) console=ttyS0 shell" $(GUESTS)/debian.cpio
@@ -380,7 +382,7 @@ bench:
 # ---- all that tests need ----
 
 .PHONY: everything
-everything: all points unit fuzz guests monitors guest-debian guest-debian-membench guest-userland
+everything: all points unit fuzz guests monitors guest-debian guest-debian-membench guest-userland $(B)/ringmur.iso
 
 # ---- dependency files ----
 
