@@ -153,8 +153,11 @@ void skip(const char *name, const char *why)
 	say("skip %s: %s\n", name, why);
 }
 
+/* A test that has checked nothing has not passed. On the bare machine there may be nothing to check: what is only Ringmur's is skipped. */
 void finish(void)
 {
+	if (!passed && !on_tcg())
+		check("anything has been checked", false);
 	say("%s: %u passed, %u failed, %u skipped\n", guest_name, passed, failed, skipped);
 	exit_with(failed ? 1 : 0);
 }
