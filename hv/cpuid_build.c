@@ -35,9 +35,9 @@ enum leaf_7_ebx { /* not offered: TSC_ADJUST (1), INVPCID (10), HLE, RTM, PT */
 #define AVX512VL 0x80000000u
 #define LEAF_7_EBX_AVX512 (AVX512F | AVX512DQ | AVX512IFMA | AVX512CD | AVX512BW | AVX512VL)
 
-enum leaf_7_ecx { /* not offered: PKU (3), LA57 (16) */
+enum leaf_7_ecx { /* not offered: PKU (3), LA57 (16), MOVDIRI and MOVDIR64B (27, 28), which are for devices: no emulator here knows them */
 	AVX512VBMI = B(1), UMIP = B(2), AVX512VBMI2 = B(6), GFNI = B(8), VAES = B(9), VPCLMULQDQ = B(10), AVX512VNNI = B(11),
-	AVX512BITALG = B(12), AVX512VPOPCNT = B(14), RDPID = B(22), MOVDIRI = B(27), MOVDIR64B = B(28),
+	AVX512BITALG = B(12), AVX512VPOPCNT = B(14), RDPID = B(22),
 };
 #define LEAF_7_ECX_AVX512 (AVX512VBMI | AVX512VBMI2 | AVX512VNNI | AVX512BITALG | AVX512VPOPCNT)
 
@@ -97,7 +97,7 @@ static const struct policy_row policy[] = {
 	{ 0x7, 0, false, PATCH_NONE,
 	  { 0, FSGSBASE | BMI1 | AVX2 | FDP_EXCPTN | SMEP | BMI2 | ERMS | ZERO_FCS | RDSEED | ADX | SMAP | CLFLUSHOPT | CLWB |
 	    SHA | LEAF_7_EBX_AVX512,
-	    UMIP | GFNI | VAES | VPCLMULQDQ | RDPID | MOVDIRI | MOVDIR64B | LEAF_7_ECX_AVX512,
+	    UMIP | GFNI | VAES | VPCLMULQDQ | RDPID | LEAF_7_ECX_AVX512,
 	    FSRM | SERIALIZE | AVX512VP2INTERSECT },
 	  { 1, 0, 0, 0 } },
 	{ 0x7, 1, false, PATCH_NONE, { AVXVNNI | AVX512BF16 | FZRM | FSRS | FSRC, 0, 0, 0 }, { 0 } },

@@ -88,6 +88,7 @@ static enum action ask_emulation(struct vcpu *v, u64 address, bool mmio, bool wr
 	e.emulate.port = port;
 	e.emulate.port_bytes = mmio ? 0 : v->g->exit.io.size;
 	e.emulate.length = (u16)got;
+	e.emulate.lapic = lapic_has_page(&v->lapic) ? lapic_page(&v->lapic) : MON_NO_PAGE;
 	__builtin_memcpy(e.emulate.bytes, bytes, got);
 	v->p->exit = e;
 	monitor_post_exit(v);

@@ -60,6 +60,16 @@ static bool may_be_fed(const struct vm *vm)
 	return operator_present;
 }
 
+/* Of those that find none, `vm` is one, who has most: not who asks last, for that can be arranged. Lock held. */
+static struct vm *greediest(struct vm *vm)
+{
+	for (u32 i = 0; i < vm_count; i++)
+		if (vms[i].state == VM_RUNNING && vms[i].paused & PAUSE_MEMORY &&
+		    vms[i].pmap.resident + vms[i].private_frames > vm->pmap.resident + vm->private_frames)
+			vm = &vms[i];
+	return vm;
+}
+
 void vm_starve(struct vm *vm, u64 came_at)
 {
 	if (vm->paused & PAUSE_MEMORY)
@@ -67,13 +77,14 @@ void vm_starve(struct vm *vm, u64 came_at)
 	lock_take(&lock);
 	__atomic_fetch_or(&vm->paused, PAUSE_MEMORY, __ATOMIC_SEQ_CST); /* whoever gives some back now sees it, or is seen */
 	bool came = __atomic_load_n(&mm.alloc.came, __ATOMIC_SEQ_CST) != came_at, fed = may_be_fed(vm);
-	if (came || !fed)
+	struct vm *ends = came || fed ? NULL : greediest(vm);
+	if (came || ends == vm)
 		vm->paused &= ~(u32)PAUSE_MEMORY;
 	judge(vm);
 	lock_give(&lock);
 	wake_all(vm);
-	if (!came && !fed)
-		vm_end(vm, "killed: the host has no memory left, and nobody who could give some back");
+	if (ends)
+		vm_end(ends, "killed: the host has no memory left, and nobody who could give some back; it had most");
 	else if (!came)
 		operator_note("%s is paused: the host's memory is full; it goes on when another machine gives some back", vm->definition->name);
 }

@@ -182,6 +182,13 @@ static void a20_out(struct machine *m, u32 offset, u32 size, u32 value)
 	pm_act(m);
 }
 
+/* There is no keyboard: nothing to read, and ready for a command, of which one is carried out. Who waits for either does not wait for ever. */
+static u32 keyboard_in(struct machine *m, u32 offset, u32 size)
+{
+	(void)m, (void)offset, (void)size;
+	return 0;
+}
+
 static void keyboard_out(struct machine *m, u32 offset, u32 size, u32 value)
 {
 	(void)offset, (void)size;
@@ -244,7 +251,7 @@ static const struct port_range ranges[] = {
 	{ PM1A_CONTROL, 2, 2, pm_control_in, pm_control_out },
 	{ PM_TIMER, 4, 4, pm_timer_in, NULL },
 	{ FAST_A20_PORT, 1, 1, a20_in, a20_out },
-	{ KEYBOARD_COMMAND_PORT, 1, 1, NULL, keyboard_out },
+	{ KEYBOARD_COMMAND_PORT, 1, 1, keyboard_in, keyboard_out },
 	{ PORT_POST, 1, 1, post_in, post_out },
 	{ PORT_DEBUG, 1, 1, debug_in, debug_out },
 	{ PORT_TEST_EXIT, 1, 4, NULL, test_out },

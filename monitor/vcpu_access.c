@@ -33,9 +33,9 @@ static enum emulate_access judge(u64 answer, u64 *gpa, struct emulate_fault *fau
 	return EMULATE_ACCESS_FAULT;
 }
 
-static bool is_lapic(u64 gpa)
+static bool is_lapic(const struct vcpu_access *a, u64 gpa)
 {
-	return (gpa & ~PAGE_MASK) == MON_LAPIC;
+	return (gpa & ~PAGE_MASK) == a->lapic;
 }
 
 /* The local APIC is ring 0's; every other device is the machine's. */
@@ -43,14 +43,14 @@ static u64 mmio_read(void *context, u64 gpa, u32 size)
 {
 	const struct vcpu_access *a = context;
 
-	return is_lapic(gpa) ? ring0_lapic_read(a->vcpu, gpa, size) : machine_mmio_read(a->machine, gpa, size);
+	return is_lapic(a, gpa) ? ring0_lapic_read(a->vcpu, gpa, size) : machine_mmio_read(a->machine, gpa, size);
 }
 
 static void mmio_write(void *context, u64 gpa, u32 size, u64 value)
 {
 	const struct vcpu_access *a = context;
 
-	if (is_lapic(gpa))
+	if (is_lapic(a, gpa))
 		ring0_lapic_write(a->vcpu, gpa, size, value);
 	else
 		machine_mmio_write(a->machine, gpa, size, value);
@@ -189,7 +189,7 @@ static void deliver(u32 vcpu, const struct mon_vcpu *before, const struct mon_vc
 
 void vcpu_emulate(struct machine *m, const struct mon_entry *entry)
 {
-	struct vcpu_access access = { m, entry->vcpu, { entry->emulate.port, entry->emulate.port_bytes, entry->emulate.write } };
+	struct vcpu_access access = { m, entry->vcpu, entry->emulate.lapic, { entry->emulate.port, entry->emulate.port_bytes, entry->emulate.write } };
 	/* Copies: the calls made on the way use the comm page. */
 	struct mon_vcpu before = ring0_comm()->vcpu, cpu = before;
 	struct emulate_fault fault = { 0 };

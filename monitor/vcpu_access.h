@@ -11,6 +11,7 @@
 struct vcpu_access {
 	struct machine *machine;
 	u32 vcpu;
+	u64 lapic; /* the page of its local APIC, or MON_NO_PAGE */
 	struct { u16 port, size; bool out; } judged; /* size 0: the exit was none of a port */
 };
 

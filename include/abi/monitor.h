@@ -118,6 +118,7 @@ enum mon_entry_kind {
 };
 
 #define MON_CONSOLE_BYTES 64u
+#define MON_NO_PAGE (~0ull)
 #define MON_CONSOLE_WRITE_BYTES 256u /* 22 ms on a line of 115,200 baud */
 
 struct mon_entry {
@@ -126,7 +127,8 @@ struct mon_entry {
 	union {
 		struct { u16 port; u8 size, out; u32 reserved; u64 value; } io;   /* value: what OUT writes */
 		struct { u64 address; u8 size, write; u16 reserved[3]; u64 value; } mmio; /* guest-physical */
-		struct { u64 address; u8 is_mmio, write; u16 port, length, port_bytes; u8 bytes[16]; } emulate; /* bytes fetched at RIP */
+		struct { u64 address; u8 is_mmio, write; u16 port, length, port_bytes; u8 bytes[16]; u64 lapic; } emulate;
+		/* bytes: fetched at RIP; lapic: the page of the vCPU's local APIC, MON_NO_PAGE: it has none */
 		struct { u32 vector; } eoi;
 		struct { u32 count; u8 bytes[MON_CONSOLE_BYTES]; } console;
 	};

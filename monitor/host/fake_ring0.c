@@ -145,7 +145,11 @@ u64 ring0_gva_write(u32 vcpu, u64 gva, u32 length)
 }
 
 u64 ring0_lapic_read(u32 vcpu, u64 address, u32 size) { (void)vcpu, (void)address, (void)size; return ~0ull; }
-void ring0_lapic_write(u32 vcpu, u64 address, u32 size, u64 value) { (void)vcpu, (void)address, (void)size, (void)value; }
+void ring0_lapic_write(u32 vcpu, u64 address, u32 size, u64 value)
+{
+	(void)vcpu, (void)address, (void)size, (void)value;
+	fake.lapic_writes++;
+}
 
 void ring0_send_msi(u64 address, u32 data)
 {

@@ -39,6 +39,7 @@ struct fake_ring0 {
 	u64 timer;            /* last MON_SET_TIMER */
 	u32 timer_calls, console_calls, marks;
 	u32 mark;
+	u32 lapic_writes;
 	u32 msis;             /* all of them; the first FAKE_MSIS are kept */
 	struct { u64 address; u32 data; } msi[FAKE_MSIS];
 	u32 console_count, log_count;

@@ -141,6 +141,8 @@ void pit_init(struct pit *p, struct timers *timers, struct interrupts *interrupt
 		p->channel[i].reload = COUNT_MAX;
 		p->channel[i].mode = 3;
 	}
+	p->channel[0].loaded = true; /* a PC's firmware leaves it running, 18.2 times a second */
+	p->channel[0].start = now(p);
 }
 
 static void load(struct pit *p, u32 index, u32 value)

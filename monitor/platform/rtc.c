@@ -263,7 +263,6 @@ static void write_b(struct rtc *r, u8 value)
 	u64 ticks = now(r);
 	bool was_halted = is_halted(r);
 
-	make_flags(r, ticks);
 	if (!was_halted && (value & B_SET)) {
 		store_time(r, ticks);
 		value &= (u8)~B_UIE; /* as the chip does */
@@ -295,6 +294,7 @@ void rtc_write(struct rtc *r, u32 offset, u8 value)
 	}
 	if (r->index == REG_C || r->index == REG_D)
 		return;
+	make_flags(r, now(r)); /* what has passed is judged by what stood there */
 	if (r->index == REG_B) {
 		write_b(r, value);
 	} else if (is_time(r->index)) {

@@ -121,6 +121,8 @@ static u32 read_rbr(struct uart *u)
 		u->fifo_head = (u->fifo_head + 1) % UART_FIFO;
 		u->fifo_count--;
 	}
+	if (u->fifo_count == 0)
+		update_line(u); /* it falls: the next character would take its time */
 	refill(u);
 	return byte;
 }
@@ -164,6 +166,7 @@ u32 uart_read(struct uart *u, u32 offset)
 	bool dlab = (u->lcr & LCR_DLAB) != 0;
 	u32 value;
 
+	u->sending = false;
 	switch (offset) {
 	case RBR_THR_DLL:
 		value = dlab ? u->divisor & 0xffu : read_rbr(u);
@@ -199,7 +202,11 @@ static void write_thr(struct uart *u, u8 value)
 		receive(u, value);
 	else
 		console_put(u->console, CONSOLE_COM1, value);
-	u->thre_pending = true;
+	if (!u->sending) { /* the register is full for a while; of what follows at once only the end is told */
+		u->thre_pending = false;
+		update_line(u);
+	}
+	u->thre_pending = u->sending = true;
 }
 
 static void write_ier(struct uart *u, u8 value)
@@ -236,6 +243,7 @@ void uart_write(struct uart *u, u32 offset, u8 value)
 {
 	bool dlab = (u->lcr & LCR_DLAB) != 0;
 
+	u->sending = u->sending && offset == RBR_THR_DLL;
 	switch (offset) {
 	case RBR_THR_DLL:
 		if (dlab)

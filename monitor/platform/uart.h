@@ -22,6 +22,7 @@ struct uart {
 	u8 msr_delta;
 	u16 divisor;
 	bool thre_pending; /* the transmitter-empty interrupt has not been read or answered */
+	bool sending;      /* the last access wrote the transmitter */
 	bool line;
 	u8 fifo[UART_FIFO];
 	u32 fifo_head, fifo_count;

@@ -35,6 +35,12 @@ expect "both find no memory, and nobody could give some back" 0 "memory: 5 passe
 	several 448M 1 45 operator=no "build/guests/memory.elf memory"
 count_is "one is ended with a sentence" 1 "$(ends 'big[12] killed: the host has no memory left, and nobody who could give some back')"
 count_is "the other goes on" 1 "$(ends 'big[12] test 0$')"
+vms='vm name=hog mem=420M kernel=hold cmdline="hog" reset=end weight=1000
+vm name=lamb mem=100M kernel=memory reset=end weight=10'
+expect "one takes all there is and waits for more, another wants a little" 0 "memory: 5 passed, 0 failed" \
+	several 448M 1 45 operator=no "build/guests/hold.elf hold" "build/guests/memory.elf memory"
+expect_log "who has most is ended" "^end: hog killed: the host has no memory left, .* it had most"
+count_is "the other goes on" 1 "$(ends 'lamb test 0$')"
 counted=
 
 # Tables and what else is ring 0's comes in blocks of 512 frames; after its end nobody needs more than the first.

@@ -164,7 +164,7 @@ static void emulate_step(const u8 *s)
 		c->gpr[i] = i & 1 ? MON_IOAPIC + (s[2] & 0x1f) : 0x200u + s[3];
 	c->gpr[MON_RDX] = some_port(s);
 	c->gpr[MON_RCX] = s[1] & 63;
-	fake.comm.entry = (struct mon_entry){ .kind = MON_ENTRY_EMULATE, .emulate = { .length = 4 } };
+	fake.comm.entry = (struct mon_entry){ .kind = MON_ENTRY_EMULATE, .emulate = { .length = 4, .lapic = MON_LAPIC } };
 	memcpy(fake.comm.entry.emulate.bytes, s + 4, 4);
 	enter();
 	must(fake.answer != FAKE_NOTHING && fake.answer != FAKE_REPLIED, "an instruction is not answered");

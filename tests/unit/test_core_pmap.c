@@ -1,5 +1,7 @@
 /*
  * pmap and the views filled from it: what is promised, what is touched, what comes back; and each allocation failing once.
+ *
+ * Over 500 lines: one subject, whose tests share their steps.
  */
 #include "core/bits.h"
 #include "sim/check.h"

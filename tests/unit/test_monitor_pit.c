@@ -290,6 +290,22 @@ static void through_the_ioapic_too(void **state)
 	assert_int_equal(fake.msi[0].data, 0x30);
 }
 
+/* As a PC's firmware leaves it. */
+static void channel_0_runs_from_the_start(void **state)
+{
+	(void)state;
+	assert_int_equal(timers.deadline[TIMER_PIT], TIMER_NEVER); /* nobody sees it */
+	at(100);
+	assert_true(latched(0) < 65536 - 100);
+	pic_mask(0xfe);
+	pit_update(&pit);
+	assert_int_equal(timers.deadline[TIMER_PIT], clock_tsc(&pit.clock, 65536));
+	at(65536);
+	pit_update(&pit);
+	take();
+	assert_int_equal(timers.deadline[TIMER_PIT], clock_tsc(&pit.clock, 2 * 65536));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -304,6 +320,7 @@ int main(void)
 		cmocka_unit_test_setup(byte_accesses, setup),
 		cmocka_unit_test_setup(latches_hold, setup),
 		cmocka_unit_test_setup(channel_0_interrupts_when_seen, setup),
+		cmocka_unit_test_setup(channel_0_runs_from_the_start, setup),
 		cmocka_unit_test_setup(one_shot_interrupts_once, setup),
 		cmocka_unit_test_setup(through_the_ioapic_too, setup),
 	};

@@ -200,6 +200,22 @@ static void alarm_interrupt(void **state)
 	assert_int_equal(timers.deadline[TIMER_RTC], TIMER_NEVER);
 }
 
+/* Seconds that passed before an alarm was set were compared with the former one. */
+static void an_alarm_is_for_what_comes(void **state)
+{
+	(void)state;
+	at(100); /* 12:36:36 */
+	set(1, 0x30);
+	set(3, 0xc0);
+	set(5, 0xc0);
+	set(0x0b, 0x22);
+	assert_int_equal(get(0x0c) & 0x20, 0);
+	assert_int_equal(timers.deadline[TIMER_RTC], clock_tsc(&rtc.clock, 154ull * RTC_HZ)); /* 12:37:30 */
+	at(154);
+	rtc_update(&rtc);
+	assert_int_equal(get(0x0c) & 0xa0, 0xa0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -211,6 +227,7 @@ int main(void)
 		cmocka_unit_test_setup(update_interrupt, setup),
 		cmocka_unit_test_setup(periodic_interrupt, setup),
 		cmocka_unit_test_setup(alarm_interrupt, setup),
+		cmocka_unit_test_setup(an_alarm_is_for_what_comes, setup),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

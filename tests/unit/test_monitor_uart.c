@@ -229,6 +229,30 @@ static void modem_changes_and_priorities(void **state)
 	assert_int_equal(uart_read(&uart, MSR) & 0x0f, 0x04);
 }
 
+/* Who reads one character an interrupt, or sends without asking why it came, gets the next one: the line has fallen in between. */
+static void each_character_has_its_edge(void **state)
+{
+	(void)state;
+	ioapic_write(&interrupts.ioapic, 0, 4, 0x10 + 2 * IRQ_COM1);
+	ioapic_write(&interrupts.ioapic, 0x10, 4, 0x30);
+	uart_write(&uart, IER, 0x01);
+	input("abc");
+	assert_int_equal(fake.msis, 1);
+	assert_int_equal(uart_read(&uart, DATA), 'a');
+	assert_int_equal(fake.msis, 2);
+	assert_int_equal(uart_read(&uart, DATA), 'b');
+	assert_int_equal(fake.msis, 3);
+	assert_int_equal(uart_read(&uart, DATA), 'c');
+	assert_false(line());
+	uart_write(&uart, IER, 0x02);
+	assert_int_equal(fake.msis, 4);
+	for (u32 i = 5; i < 10; i++) {
+		(void)uart_read(&uart, LSR);
+		output("xyz"); /* what is sent in one go is told once */
+		assert_int_equal(fake.msis, i);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -240,6 +264,7 @@ int main(void)
 		cmocka_unit_test_setup(thre_interrupts_when_enabled_and_after_each_byte, setup),
 		cmocka_unit_test_setup(out2_gates_the_line, setup),
 		cmocka_unit_test_setup(one_byte_without_fifo, setup),
+		cmocka_unit_test_setup(each_character_has_its_edge, setup),
 		cmocka_unit_test_setup(fifo_trigger_and_timeout, setup),
 		cmocka_unit_test_setup(long_input_waits, setup),
 		cmocka_unit_test_setup(loopback, setup),

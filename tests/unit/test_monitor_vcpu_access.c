@@ -2,6 +2,7 @@
  * test_monitor_vcpu_access: EMULATE entries from the bytes to the answer: the emulator between ring 0's calls and the devices.
  */
 #include "monitor/host/fake_ring0.h"
+#include "monitor/lib/bits.h"
 #include "monitor/machine.h"
 #include "monitor/platform/ports.h"
 
@@ -21,6 +22,7 @@ static struct machine machine;
 static struct mon_vcpu cpu;
 /* What the processor has judged before the exit; as many bytes of a port: 0, none. */
 static struct { u16 port, bytes; bool write; } judged;
+static u64 lapic_at; /* what ring 0 says */
 
 static int setup(void **state)
 {
@@ -28,6 +30,7 @@ static int setup(void **state)
 
 	(void)state;
 	judged.bytes = 0;
+	lapic_at = MON_LAPIC;
 	fake_reset(MEMORY);
 	machine_init(&machine, &fake.info);
 	cpu = (struct mon_vcpu){
@@ -46,6 +49,7 @@ static void emulate(const char *bytes, u16 length)
 {
 	fake.comm.entry = (struct mon_entry){ .kind = MON_ENTRY_EMULATE };
 	fake.comm.entry.emulate.length = length;
+	fake.comm.entry.emulate.lapic = lapic_at;
 	fake.comm.entry.emulate.is_mmio = !judged.bytes;
 	fake.comm.entry.emulate.port = judged.port;
 	fake.comm.entry.emulate.port_bytes = judged.bytes;
@@ -183,12 +187,33 @@ static void another_port_than_judged(void **state)
 	}
 }
 
+/* Wherever the guest has moved its page; where it was is nobody's memory then. */
+static void the_local_apic_is_where_ring_0_says(void **state)
+{
+	static const u64 places[] = { MON_LAPIC, 0xfe900000, 0x300000000ull, MON_NO_PAGE };
+
+	(void)state;
+	for (u32 i = 0; i < ARRAY_SIZE(places); i++) {
+		lapic_at = places[i];
+		for (u32 k = 0; k + 1 < ARRAY_SIZE(places); k++) {
+			cpu.rip = CODE;
+			cpu.gpr[MON_RDI] = places[k] + 0xf0;
+			cpu.gpr[MON_RAX] = 0x100;
+			fake.lapic_writes = 0;
+			emulate("\x09\x07", 2); /* or [rdi], eax */
+			assert_int_equal(fake.answer, FAKE_EMULATED);
+			assert_int_equal(fake.lapic_writes, places[k] == lapic_at);
+		}
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(string_output, setup),
 		cmocka_unit_test_setup(string_input, setup),
 		cmocka_unit_test_setup(memory_of_a_device, setup),
+		cmocka_unit_test_setup(the_local_apic_is_where_ring_0_says, setup),
 		cmocka_unit_test_setup(an_end_is_not_answered, setup),
 		cmocka_unit_test_setup(what_is_unknown_is_undefined, setup),
 		cmocka_unit_test_setup(a_fault_is_delivered, setup),
