@@ -225,10 +225,15 @@ static bool step_tree(struct audit_state *s) { return audit_tree(s, &vm_of(s)->p
 /* ---- views ---- */
 
 /* Beside the window: the VM's own private frames, and what all may read. */
-static const char *private_fault(const struct ptview *v, u64 entry)
+static const char *private_fault(const struct ptview *v, u64 address, u64 entry, u8 level)
 {
 	const struct pt_format *format = v->table.format;
-	const struct frame *f = frame_of(&v->pmap->alloc->frames, pt_entry_frame(format, entry));
+	hfn_t at = pt_entry_frame(format, entry);
+	if (level != 1 || at.v >= v->pmap->alloc->frames.limit)
+		return "a private leaf names what is no frame";
+	if (pt_entry_rights(format, entry) & PT_USER && address >> 47 & 1)
+		return "ring 3 may reach ring 0's part";
+	const struct frame *f = frame_of(&v->pmap->alloc->frames, at);
 	bool shared = f->kind == FRAME_IMAGE || f->kind == FRAME_BOOT;
 	if (shared && !(pt_entry_rights(format, entry) & PT_WRITE))
 		return NULL;
@@ -239,7 +244,7 @@ static const char *leaf_fault(const struct ptview *v, u64 address, u64 entry, u8
 {
 	const struct pt_format *format = v->table.format;
 	if (address - v->base >= v->span)
-		return private_fault(v, entry);
+		return private_fault(v, address, entry, level);
 	gfn_t first = gpa_frame(gpa(address - v->base));
 	u32 frames = pt_frames(level);
 	enum pt_rights rights = pt_entry_rights(format, entry);

@@ -162,6 +162,43 @@ static void test_read_only(void **state)
 	expect(s, "a view lets write what the truth does not");
 }
 
+/* Beside the window, where a space has the program, its stack and the halves that are ring 0's. */
+static void test_beside_the_window(void **state)
+{
+	struct sim *s = *state;
+	struct ptview *v = &s->vm[1].window;
+	hfn_t own, other, image, guest = pmap_look(&s->vm[1].pmap, gfn(AT)).frame;
+	v->span = 1ull << 38;
+	const u64 user = v->base + v->span, ring0 = 0xfffffe8000000000ull;
+	assert_int_equal(alloc_frame(&s->alloc, FRAME_PRIVATE, s->vm[1].pmap.owner, &own), OK);
+	assert_int_equal(alloc_frame(&s->alloc, FRAME_PRIVATE, s->vm[0].pmap.owner, &other), OK);
+	assert_int_equal(alloc_block_dirty(&s->alloc, FRAME_POOL, OWNER_HYPERVISOR, &image), OK);
+	for (u32 i = 0; i < BLOCK_FRAMES; i++)
+		frame_of(&s->frames, hfn_add(image, i))->kind = FRAME_IMAGE;
+	s->alloc.kind[FRAME_POOL] -= BLOCK_FRAMES, s->alloc.kind[FRAME_IMAGE] += BLOCK_FRAMES;
+	const struct { u64 at; hfn_t frame; u8 level; u32 rights; const char *fault; } table[] = {
+		{ user, own, 1, PT_READ | PT_WRITE | PT_USER, NULL }, { ring0, own, 1, PT_READ | PT_WRITE, NULL },
+		{ user, image, 1, PT_READ | PT_EXEC | PT_USER, NULL },
+		{ user, image, 1, PT_READ | PT_WRITE, "a private leaf names what is not the VM's" },
+		{ user, other, 1, PT_READ, "a private leaf names what is not the VM's" },
+		{ user, guest, 1, PT_READ | PT_USER, "a private leaf names what is not the VM's" },
+		{ ring0, own, 1, PT_READ | PT_WRITE | PT_USER, "ring 3 may reach ring 0's part" },
+		{ user, hfn(align_down(own.v, BLOCK_FRAMES)), 2, PT_READ, "a private leaf names what is no frame" },
+		{ user, hfn(s->frames.limit), 1, PT_READ, "a private leaf names what is no frame" },
+	};
+	for (u32 i = 0; i < ARRAY_SIZE(table); i++) {
+		struct pt_slot slot;
+		assert_int_equal(pt_reach(&v->table, table[i].at, table[i].level, &slot), OK);
+		u64 was = *slot.entry;
+		*slot.entry = pt_leaf(v->table.format, table[i].frame, table[i].level, (enum pt_rights)table[i].rights);
+		if (table[i].fault)
+			expect(s, table[i].fault);
+		else
+			assert_int_equal(audit(s), 0);
+		*slot.entry = was;
+	}
+}
+
 static void test_out_of_ram(void **state)
 {
 	struct sim *s = *state;
@@ -311,6 +348,7 @@ int main(void)
 		TEST(test_clean_but_dirty), TEST(test_lost_frame), TEST(test_another_frame),
 		TEST(test_a_stranger_in_a_large_leaf),         TEST(test_rights),
 		TEST(test_no_truth),    TEST(test_read_only),  TEST(test_out_of_ram),
+		TEST(test_beside_the_window),
 		TEST(test_resident),    TEST(test_table_of_someone_else),
 		TEST(test_table_in_two_places),                TEST(test_forgotten_table),
 		TEST(test_free_sum),    TEST(test_kind_sum),
