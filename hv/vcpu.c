@@ -98,17 +98,15 @@ enum turn vcpu_turn(struct cpu *c, struct entity *e)
 	if (FREQUENT(v->steal.msr != 0, 0) && !paravirt_resume(v))
 		return vm->go ? TURN_YIELD : TURN_SLEEP;
 	for (;;) {
+		if (FREQUENT(c->events != 0, 0) && sched_events(c))
+			return paravirt_yield(v);
 		if (!may_run(v) || FREQUENT(!vm->go, 0))
 			return TURN_SLEEP;
 		v->g->want.interrupt = false;
 		if (FREQUENT(!interrupts_quiet(v, vm), 0))
 			interrupts_prepare(v);
-		/* The last look before the entry: what came until here, also in what stands above, is not slept over in the guest. */
-		if (FREQUENT(c->events != 0, 0)) {
-			if (sched_events(c))
-				return paravirt_yield(v);
-			continue;
-		}
+		if (FREQUENT(c->events != 0, 0))
+			continue; /* what came in the lines above, some of which take interrupts, is not slept over in the guest */
 		enum exit_kind kind = enter(c, v);
 		at_hv_point(v, HV_POINT_EXIT);
 		v->exits[kind]++;
