@@ -49,17 +49,24 @@ expect_log() {
 
 # several MEMORY PROCESSORS SECONDS WORDS MODULE...: boots machines defined by the text in $vms, without a terminal; each MODULE is a file and its
 # name. Consoles go to standard output, the log to $scratch/log. With $counted one instruction takes one nanosecond, and every run is the same;
-# $cpu is the processor, $ringmur its build.
+# $cpu is the processor, $ringmur its build. RINGMUR_BOCHS=MODEL: in the other emulator, which counts always and takes twice as long.
 counted= cpu=max,+svm ringmur=ringmur.bin
 several() {
-	local memory=$1 processors=$2 seconds=$3 words=$4 modules="$scratch/vms vms"
-	shift 4
-	for module in "$@"; do modules+=",$module"; done
+	local memory=$1 processors=$2 seconds=$3 words="console=com1 log=com2 panic=exit $4" modules=("$scratch/vms vms" "${@:5}")
 	printf '%s\n' "$vms" >"$scratch/vms"
 	: >"$scratch/log"
+	if [ -n "${RINGMUR_BOCHS:-}" ]; then
+		tools/make-iso "$scratch/disc" "build/${ringmur%.bin}.elf" "$words" "${modules[@]}" || return
+		tests/boot/run-bochs "$scratch/disc" "$RINGMUR_BOCHS" "$scratch/bochs" "$processors" $((2 * seconds)) "${memory%M}"
+		local status=$?
+		cat "$scratch/bochs/com1"
+		cp "$scratch/bochs/com2" "$scratch/log"
+		return $status
+	fi
+	local IFS=,
 	timeout "$seconds" qemu-system-x86_64 -machine pc -accel tcg -cpu "$cpu" -smp "$processors" -m "$memory" -nodefaults -display none \
 		-monitor none -no-reboot ${counted:+-icount shift=0,sleep=off} -serial stdio -serial "file:$scratch/log" -kernel "build/$ringmur" \
-		-append "console=com1 log=com2 panic=exit $words" -initrd "$modules"
+		-append "$words" -initrd "${modules[*]}"
 }
 
 # boots TITLE OPTIONS...: a small guest on a host of two processors that is started in that way, to its end

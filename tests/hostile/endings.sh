@@ -3,7 +3,10 @@
 . "$(dirname "$0")/../boot/lib.sh"
 
 # By the processor, or what comes of it where an emulator takes the value.
-refused='(test 0$|killed: its processor was put into a state that cannot be)'
+refused='(test 0$|killed: its processor was put into a state that cannot be)' unpaged=$refused
+# Bochs takes CR0.PG without PE, bare as well, and goes on: the machine ends by itself. One processor of it is enough, and half the time.
+[ -z "${RINGMUR_BOCHS:-}" ] || unpaged='test 1$'
+processors=${RINGMUR_BOCHS:+1}
 # The image, the way, how the log tells its end.
 ways="fatal idt-hole killed: event 6 is delivered by way of fd0000[0-9a-f]+, where there is no RAM
 fatal idt-soft killed: event 6 is delivered by way of fd0000
@@ -36,7 +39,7 @@ fatal triple-64 killed: triple fault
 fatal triple-compat killed: triple fault
 fatal triple-user killed: triple fault
 fatal triple-stack killed: triple fault
-fatal cr0-unpaged $refused
+fatal cr0-unpaged $unpaged
 fatal cr3-beyond $refused
 fatal cr3-last $refused
 fatal32 flat-triple killed: triple fault
@@ -65,7 +68,7 @@ boot() {
 		vms+=$'\n'"vm name=$way mem=32M kernel=$image reset=end cmdline=\"$way\""
 	done <<<"$lines"
 	expect "$(wc -l <<<"$lines") machines that end, and their neighbour" 0 "" \
-		several 192M 2 50 operator=no "build/hostile/fatal.elf fatal" "build/hostile/fatal32.elf fatal32" "build/guests/memory.elf memory"
+		several 192M ${processors:-2} 50 operator=no "build/hostile/fatal.elf fatal" "build/hostile/fatal32.elf fatal32" "build/guests/memory.elf memory"
 	expect_log "  the neighbour ends as it should" "^end: neighbour test 0$"
 	while read -r image way how; do
 		expect_log "$way" "^end: $way $how"

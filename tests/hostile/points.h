@@ -70,6 +70,7 @@ static inline void other_main(void)
 {
 	traps_load();
 	lapic_enable();
+	irqs_on(); /* none comes; a processor of Bochs whose guest has them off hears no kick either */
 	__atomic_fetch_add(&others_started, 1, __ATOMIC_SEQ_CST);
 	for (;;) {
 		if (other_does) {
