@@ -1,6 +1,6 @@
 /*
  * AMD-V's half of an entry and an exit, on processors made for it: svm_switch is a processor that keeps what the VMCB's clean bits
- * cover (APM vol. 2, 15.15) from one VMRUN to the next, as no emulator does. At each VMRUN
+ * cover (APM 15.15) from one VMRUN to the next, as no emulator does. At each VMRUN
  *
  *   - what it keeps must be what memory says, wherever a clean bit says so
  *   - a VMCB that it has not run since another processor did comes with no clean bit at all
@@ -298,6 +298,10 @@ static void test_what_exits_mean(void **state)
 	assert_int_equal(exit_of(VMEXIT_RDPRU, 0, 0), EXIT_UNDEFINED);
 	assert_true(area[0].exceptions & BIT(VECTOR_MC));
 	assert_int_equal(exit_of(VMEXIT_EXCEPTION + VECTOR_MC, 0, 0), EXIT_MACHINE_CHECK);
+	assert_true(area[0].exceptions & BIT(VECTOR_DB) && area[0].exceptions & BIT(VECTOR_AC)); /* each could be delivered for ever (XSA-156) */
+	assert_int_equal(exit_of(VMEXIT_EXCEPTION + VECTOR_DB, 0, 0), EXIT_EXCEPTION);
+	assert_int_equal(exit_of(VMEXIT_EXCEPTION + VECTOR_AC, 7, 0), EXIT_EXCEPTION);
+	assert_true(guest[0].exit.exception.vector == VECTOR_AC && guest[0].exit.exception.has_error && guest[0].exit.exception.error == 7);
 	assert_int_equal(exit_of(VMEXIT_RDPRU + 1, 0, 0), EXIT_UNKNOWN);
 	assert_int_equal(exit_of(VMEXIT_INVALID, 0, 0), EXIT_INVALID);
 }
