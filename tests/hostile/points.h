@@ -25,11 +25,13 @@ static inline bool points_are_there(void)
 	return check("this build has marked points", points(POINTS_HELLO, 0, 0) == POINTS_THERE);
 }
 
-/* This processor's vCPU stops at its next `point`, until another says so; or that vCPU does. */
-static inline void stop_at(unsigned point, unsigned vcpu)
+/* That vCPU stops at its next `point`, until another processor has come to the point `until`; POINTS_GO: until the guest says so. */
+static inline void stop_until(unsigned point, unsigned vcpu, unsigned until)
 {
-	points(POINTS_STOP, point, points_order(vcpu, POINTS_GO, 0));
+	points(POINTS_STOP, point, points_order(vcpu, until, 0));
 }
+
+static inline void stop_at(unsigned point, unsigned vcpu) { stop_until(point, vcpu, POINTS_GO); }
 
 static inline bool is_stopped(void)
 {
