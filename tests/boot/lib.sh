@@ -63,10 +63,10 @@ several() {
 		cp "$scratch/bochs/com2" "$scratch/log"
 		return $status
 	fi
-	local IFS=,
+	local all=$(IFS=, && echo "${modules[*]}")
 	timeout "$seconds" qemu-system-x86_64 -machine pc -accel tcg -cpu "$cpu" -smp "$processors" -m "$memory" -nodefaults -display none \
 		-monitor none -no-reboot ${counted:+-icount shift=0,sleep=off} -serial stdio -serial "file:$scratch/log" -kernel "build/$ringmur" \
-		-append "$words" -initrd "${modules[*]}"
+		-append "$words" -initrd "$all"
 }
 
 # boots TITLE OPTIONS...: a small guest on a host of two processors that is started in that way, to its end
