@@ -120,10 +120,13 @@ static u64 merge(struct vm *vm, gpa_t at)
 	return (u64)r;
 }
 
+/* This processor has the page in its own window, and must not have it there afterwards. */
 static u64 punch(struct vm *vm, gpa_t at)
 {
 	gfn_t f = gpa_frame(at);
-	u64 done;
+	u64 done, word;
+	if (window_load(NULL, at, sizeof word, &word) != OK)
+		return (u64)BAD_ADDRESS;
 	SETTLEMENT(debt, &mm.settler);
 	lock_take(&vm->pmap.lock);
 	status r = ptview_drop(&vm->nested, f, 1, RELEASE_BUDGET, &debt, &done);
@@ -133,7 +136,9 @@ static u64 punch(struct vm *vm, gpa_t at)
 		r = pmap_release(&vm->pmap, f, 1, RELEASE_BUDGET, &debt, &done);
 	lock_give(&vm->pmap.lock);
 	settle(&debt);
-	return (u64)r;
+	if (r == OK)
+		r = window_load(NULL, at, sizeof word, &word);
+	return r == OK && word ? (u64)IN_USE : (u64)r;
 }
 
 /*

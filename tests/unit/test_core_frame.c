@@ -140,6 +140,22 @@ static void test_a_frame_is_scrubbed_once(void **state)
 	assert_int_equal(h->scrubbed, 2);
 }
 
+/* Free and in the bitmaps, whatever the frame table says: it does not come back a second time. */
+static void test_none_comes_back_twice(void **state)
+{
+	struct host *h = *state;
+	hfn_t f;
+	assert_int_equal(alloc_frame(&h->alloc, FRAME_GUEST, VM, &f), OK);
+	alloc_give_back(&h->alloc, f, 1);
+	const struct alloc before = h->alloc;
+	struct frame *forged = frame_of(&h->frames, f);
+	assert_true(SIM_CHECKS(alloc_give_back(&h->alloc, f, 1)));
+	h->alloc = before;
+	*forged = (struct frame){ .kind = FRAME_GUEST, .owner = VM };
+	assert_true(SIM_CHECKS(alloc_give_back(&h->alloc, f, 1)));
+	h->alloc = before;
+}
+
 static void test_all_of_it_and_no_more(void **state)
 {
 	struct host *h = *state;
@@ -313,6 +329,7 @@ int main(void)
 		cmocka_unit_test(test_counts_do_not_wrap),
 		cmocka_unit_test(test_names),
 		TEST(test_a_frame_is_scrubbed_once),
+		TEST(test_none_comes_back_twice),
 		TEST(test_all_of_it_and_no_more),
 		TEST(test_block_in_slices),
 		TEST(test_cancel_keeps_the_work),

@@ -67,12 +67,16 @@ static void test_ranges(void **state)
 	assert_int_equal(pmap_add_range(p, gfn(0), 1000, PMAP_EMPTY, true), OK);
 	assert_int_equal(pmap_add_range(p, gfn(999), 1, PMAP_DEVICE, false), IN_USE);
 	assert_int_equal(pmap_add_range(p, gfn(1099), 2, PMAP_DEVICE, false), IN_USE);
+	assert_int_equal(pmap_add_range(p, gfn(2000), 10, PMAP_DEVICE, false), OK);
+	assert_int_equal(pmap_add_range(p, gfn(1999), 2, PMAP_DEVICE, false), IN_USE);
+	assert_int_equal(pmap_add_range(p, gfn(1990), 40, PMAP_DEVICE, false), IN_USE);
+	assert_int_equal(pmap_add_range(p, gfn(2000), 1, PMAP_DEVICE, false), IN_USE);
 	assert_int_equal(pmap_add_range(p, gfn(5000), 0, PMAP_EMPTY, false), BAD_VALUE);
 	assert_int_equal(pmap_add_range(p, gfn(5000), 1, PMAP_PRESENT, false), BAD_VALUE);
 	assert_int_equal(pmap_add_range(p, gfn(BIT(36) - 1), 2, PMAP_EMPTY, false), BAD_VALUE);
 	assert_int_equal(pmap_add_range(p, gfn(~0ull), 2, PMAP_EMPTY, false), BAD_VALUE);
 	assert_int_equal(p->promised, 1100);
-	for (u64 i = 3; i < PMAP_RANGES; i++)
+	for (u64 i = 4; i < PMAP_RANGES; i++)
 		assert_int_equal(pmap_add_range(p, gfn(10000 + i), 1, PMAP_DEVICE, false), OK);
 	assert_int_equal(pmap_add_range(p, gfn(20000), 1, PMAP_DEVICE, false), NO_MEMORY);
 }
@@ -210,6 +214,35 @@ static void test_merge_stays_inside(void **state)
 	settle(&debt);
 	release_all(s, p, 0, BLOCK_FRAMES);
 	assert_int_equal(s->pool.used_frames, 1);
+}
+
+/* What the truth lets nobody write, no view does, small leaf or large; a fault does not give it either. */
+static void test_a_view_writes_what_the_truth_does(void **state)
+{
+	struct sim *s = *state;
+	struct pmap *p = pmap_of(state);
+	struct ptview v;
+	status st;
+	SETTLEMENT(debt, &s->settler);
+	assert_int_equal(pmap_add_range(p, gfn(0), 2 * BLOCK_FRAMES, PMAP_EMPTY, true), OK);
+	assert_int_equal(ptview_init(&v, "view", &fmt_npt, p, &s->settler, 0, (enum pt_rights)(PT_READ | PT_WRITE)), OK);
+	for (u32 i = 0; i < 2; i++) {
+		u64 at = i * BLOCK_SIZE;
+		p->large = i;
+		do
+			st = ptview_resolve(&v, gpa(at), PMAP_READ);
+		while (st == AGAIN);
+		assert_int_equal(st, OK);
+		struct pt_slot slot = pt_find(&v.table, at, 1);
+		assert_int_equal(slot.level, 1 + i);
+		assert_false(*slot.entry & fmt_npt.write);
+		assert_int_equal(ptview_resolve(&v, gpa(at), PMAP_WRITE), DENIED);
+		assert_int_equal(ptview_resolve(&v, gpa(at), PMAP_READ), OK); /* it stands there already */
+		assert_false(*slot.entry & fmt_npt.write);
+	}
+	assert_int_equal(ptview_destroy(&v, &debt), OK);
+	settle(&debt);
+	release_all(s, p, 0, 2 * BLOCK_FRAMES);
 }
 
 /* A view's leaf is large where the truth's is: else one fault's rights would be given to what lies beside. */
@@ -500,6 +533,7 @@ int main(void)
 		TEST(test_4k_when_no_block_is_whole),
 		TEST(test_release_cuts_a_leaf),
 		TEST(test_merge_stays_inside),
+		TEST(test_a_view_writes_what_the_truth_does),
 		TEST(test_a_view_merges_what_the_truth_has),
 		TEST(test_release_without_memory),
 		TEST(test_destroy_gives_back_what_is_prepared),

@@ -263,6 +263,37 @@ static void test_what_tags_flush(void **state)
 	assert_int_equal(control, 0);
 }
 
+static bool forgets(void (*change)(struct guest_cpu *))
+{
+	(void)enter(&guest[0], 0);
+	(void)enter(&guest[0], 0);
+	assert_int_equal(guest[0].flush, TAG_KEEP);
+	change(&guest[0]);
+	(void)enter(&guest[0], 0);
+	return guest[0].flush != TAG_KEEP;
+}
+
+static void change_cr0(struct guest_cpu *g) { svm_write_cr(g, 0, CR0_PE); }
+static void change_cr2(struct guest_cpu *g) { svm_write_cr(g, 2, 1); }
+static void change_cr3(struct guest_cpu *g) { svm_write_cr(g, 3, PAGE_SIZE); }
+static void change_cr4(struct guest_cpu *g) { svm_write_cr(g, 4, CR4_PAE); }
+static void change_efer(struct guest_cpu *g) { svm_write_efer(g, EFER_NXE); }
+static void change_dr7(struct guest_cpu *g) { svm_write_dr(g, 7, 0); }
+static void start_again(struct guest_cpu *g) { svm_init_state(g, hpa(0x5000)); }
+
+/* Where the processor would have forgotten its translations by itself (APM vol. 2, 5.5.2), and only there. */
+static void test_what_forgets_translations(void **state)
+{
+	(void)state;
+	all_features(true);
+	power_on();
+	assert_true(forgets(change_cr0) && forgets(change_cr3) && forgets(change_cr4));
+	assert_true(forgets(change_efer));
+	assert_true(forgets(set_whole_state));
+	assert_true(forgets(start_again));
+	assert_false(forgets(change_cr2) || forgets(change_dr7));
+}
+
 static void test_pause_filter(void **state)
 {
 	(void)state;
@@ -382,6 +413,7 @@ int main(void)
 		cmocka_unit_test(test_what_tags_flush),   cmocka_unit_test(test_pause_filter),
 		cmocka_unit_test(test_next_rip),          cmocka_unit_test(test_fetched_bytes),
 		cmocka_unit_test(test_mov_cr),            cmocka_unit_test(test_what_exits_mean),
+		cmocka_unit_test(test_what_forgets_translations),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
