@@ -20,6 +20,7 @@ vm name=db  mem=64M kernel=talk cmdline="db" disk=memory:1M weight=200
 vm name=big  mem=96M kernel=hold cmdline="big" start=no
 vm name=more mem=96M kernel=hold cmdline="more" start=no
 vm name=falling mem=16M kernel=triple start=no
+vm name=once mem=16M kernel=talk cmdline="once" reset=end
 """
 SWITCH, SECONDS, TIMES = "\x1d", 30, 8
 failures = 0
@@ -63,7 +64,7 @@ def consoles(p):
     p.sees("what is typed reaches it", r"web heard hello\n", mark)
     mark = p.line.mark()
     p.line.send(SWITCH)
-    p.sees("Ctrl-] leads to the next one", r"--- db: Ctrl-\] goes to the next console \(3 of 3\) ---\n(?s:.*)db line 39\n", mark, absent="web")
+    p.sees("Ctrl-] leads to the next one", r"--- db: Ctrl-\] goes to the next console \(3 of 4\) ---\n(?s:.*)db line 39\n", mark, absent="web")
     p.line.send("there\r")
     p.sees("which alone hears and is heard", r"db heard there\n", mark, absent="web")
     p.operator.front = "db"
@@ -108,6 +109,17 @@ def deeds(p):
     p.operator.wait_state("big", r"off \(destroyed\)", SECONDS)
     p.has("what runs cannot be started", "start db", "it is not off")
     p.has("... nor forgotten", "forget db", "it is not off")
+
+
+def once(p):
+    """A machine of one life has no second."""
+    p.has("one whose images were freed cannot be reset", "reset once", r"its images were freed after its first start \(reset=end\)")
+    p.operator.command("destroy once")
+    p.operator.wait_state("once", r"off \(destroyed\)", SECONDS)
+    p.has("... nor started again", "start once", r"its images were freed after its first start \(reset=end\)")
+    p.has("what is off cannot be destroyed", "destroy once", "it is off already")
+    p.has("... nor reset", "reset once", "it is not running; list tells")
+    p.has("... but forgotten", "forget once", "once: forgotten")
 
 
 def full(p):
@@ -180,6 +192,7 @@ def person(rig):
     consoles(p)
     walks(p)
     deeds(p)
+    once(p)
     unread(p)
     endless(p)
     full(p)

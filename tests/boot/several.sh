@@ -77,6 +77,7 @@ bad_definition "a definition without a kernel" "vm name=a" "error: vms, line 1: 
 bad_definition "a module that is not there" "vm name=a kernel=nothing" "error: vms, line 1: kernel=nothing: no boot module has this name"
 bad_definition "a word that is none" "vm name=a kernel=hello colour=red" "error: vms, line 1: there is no option colour; there are name mem"
 bad_definition "a machine larger than the host" "vm name=a kernel=hello mem=1G" "error: mem=1024M is more than this host can give"
+bad_definition "a memory that is no whole page" "vm name=a kernel=hello mem=1048577" "error: mem=1048577 is not a memory size: at least 1M, in whole pages"
 vms='vm name=a mem=64M kernel=hello monitor=hello reset=end'
 expect "a monitor that is no program" 0 "" several 256M 1 30 operator=no "build/guests/hello.elf hello"
 expect_log "  and why" "^end: a could not start: its monitor= is no program"

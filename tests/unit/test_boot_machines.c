@@ -3,6 +3,7 @@
  */
 #include "core/bits.h"
 #include "x86/boot/machines.h"
+#include "x86/boot/reader.h"
 #include "x86/cpu/log.h"
 
 #include <setjmp.h>
@@ -224,11 +225,80 @@ static void from_options(void **state)
 	assert_int_equal(m[0].reset, RESET_END);
 }
 
+/* ---- what the loader has brought as a whole ---- */
+
+static const void *lies_there(void *context, u64 address, u64 bytes)
+{
+	const char *text = context;
+	return address == PAGE_SIZE && bytes == strlen(text) ? text : NULL;
+}
+
+static const char *read_from(const char *text, u32 modules, struct options *o)
+{
+	const struct reader reader = { lies_there, (void *)text };
+	struct boot_info loaded = { .module_count = modules };
+	char names[BOOT_MAX_MODULES][16];
+	for (u32 i = 0; i < modules; i++) {
+		format_text(names[i], sizeof names[i], i == 1 ? "vms" : "kernel%u", i);
+		loaded.module[i] = (struct boot_module){ .first = hpa(PAGE_SIZE), .bytes = 100, .cmdline = names[i] };
+	}
+	loaded.module[1].bytes = strlen(text);
+	return machines_read(&reader, &loaded, o);
+}
+
+static void read_refuses(const char *text, u32 modules, const char *wanted)
+{
+	struct options o = { .operator = ANSWER_AUTO };
+	const char *why = read_from(text, modules, &o);
+	if (!why || !strstr(why, wanted))
+		fail_msg("'%s' lacks '%s'", why ? why : "nothing", wanted);
+}
+
+static void read_as_a_whole(void **state)
+{
+	static const char text[] = "vm name=a kernel=kernel0\nvm name=b kernel=kernel2\n";
+	struct options o = { .operator = ANSWER_AUTO };
+	(void)state;
+	assert_null(read_from(text, 3, &o));
+	assert_int_equal(machine_count, 2);
+	assert_int_equal(machines[1].kernel, 2);
+	assert_int_equal(o.operator, ANSWER_YES); /* who defines machines wants to talk of them */
+	o.operator = ANSWER_NO;
+	assert_null(read_from(text, BOOT_MAX_MODULES, &o));
+	assert_int_equal(o.operator, ANSWER_NO);
+	read_refuses("", 0, "no kernel was given: the first boot module");
+	read_refuses("vm name=a kernel=kernel0 kernel=nothing", 3, "vms, line 1: kernel=nothing");
+	read_refuses("# none", 3, "vms: it defines no machine");
+}
+
+static const void *lies_nowhere(void *context, u64 address, u64 bytes)
+{
+	(void)context, (void)address, (void)bytes;
+	return NULL;
+}
+
+static void read_what_is_not_there(void **state)
+{
+	const struct reader nowhere = { lies_nowhere, NULL };
+	struct options o = { .operator = ANSWER_AUTO };
+	struct boot_info loaded = { .module_count = 1, .module = { { .first = hpa(PAGE_SIZE), .bytes = 8, .cmdline = "vms" } } };
+	(void)state;
+	assert_string_equal(machines_read(&nowhere, &loaded, &o), "the module vms does not lie in memory that can be read");
+	loaded.module_count = MON_MAX_MODULES + 1; /* none of them defines machines */
+	for (u32 i = 0; i <= MON_MAX_MODULES; i++)
+		loaded.module[i].cmdline = "kernel";
+	assert_string_equal(machines_read(&nowhere, &loaded, &o), "there are more than 8 boot modules");
+	loaded.module_count--;
+	assert_null(machines_read(&nowhere, &loaded, &o));
+	assert_true(machine_count == 1 && machines[0].modules.count == MON_MAX_MODULES - 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(defaults), cmocka_unit_test(several), cmocka_unit_test(disks), cmocka_unit_test(wrong_words),
 		cmocka_unit_test(wrong_texts), cmocka_unit_test(at_the_borders), cmocka_unit_test(many), cmocka_unit_test(long_texts), cmocka_unit_test(from_options),
+		cmocka_unit_test(read_as_a_whole), cmocka_unit_test(read_what_is_not_there),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -99,6 +99,32 @@ static void long_command_line(void **state)
 	assert_non_null(strstr(why, "longer"));
 }
 
+/* Each of them is short enough. */
+static void long_command_lines_together(void **state)
+{
+	(void)state;
+	const char *why;
+	u32 length = BOOT_TEXT_BYTES / BOOT_MAX_MODULES - 1; /* a blank that goes, and a NUL that comes: as many as there may be fill it */
+	build_mb1();
+	put(0, 1 << 3 | 1 << 6, 4); /* no other strings */
+	put(20, BOOT_MAX_MODULES, 4);
+	put(24, BASE + 600, 4);
+	memset(page + 1000, 'x', length);
+	put(1000 + length, 0, 1);
+	page[1000] = ' '; /* no name, one word */
+	for (u32 i = 0; i < BOOT_MAX_MODULES; i++) {
+		put(600 + 16 * i, BASE, 4);
+		put(600 + 16 * i + 4, BASE, 4);
+		put(600 + 16 * i + 8, BASE + 1000, 4);
+	}
+	assert_int_equal(parse_loader(MULTIBOOT1_MAGIC, 8192, &why), OK);
+	assert_int_equal(strlen(boot.module[BOOT_MAX_MODULES - 1].cmdline), length - 1);
+	memset(page + 1000 + length, 'x', 4);
+	put(1000 + length + 4, 0, 1);
+	assert_int_equal(parse_loader(MULTIBOOT1_MAGIC, 8192, &why), BAD_VALUE);
+	assert_non_null(strstr(why, "together"));
+}
+
 /* ---- Multiboot 2 ---- */
 
 static u32 tag(u32 at, u32 type, u32 bytes)
@@ -159,6 +185,12 @@ static void multiboot2(void **state)
 	const struct framebuffer *f = &loader.framebuffer;
 	assert_int_equal(f->address, 0xfd000000);
 	assert_true(f->pitch == 5120 && f->width == 1280 && f->height == 800 && f->bits == 32 && f->type == FRAMEBUFFER_RGB);
+	clear();
+	put(0, tag(8, 0, 8), 4); /* no tag but the last */
+	assert_int_equal(parse_loader(MULTIBOOT2_MAGIC, used, &why), BAD_VALUE);
+	assert_non_null(strstr(why, "no memory map"));
+	assert_int_equal(parse_loader(MULTIBOOT2_MAGIC + 1, used, &why), BAD_VALUE);
+	assert_non_null(strstr(why, "not a Multiboot loader"));
 	build_mb1(); /* what an earlier loader said is forgotten */
 	assert_int_equal(parse_loader(MULTIBOOT1_MAGIC, used, &why), OK);
 	assert_int_equal(f->width, 0);
@@ -446,6 +478,7 @@ int main(void)
 		cmocka_unit_test(multiboot1),
 		cmocka_unit_test(too_many_modules),
 		cmocka_unit_test(long_command_line),
+		cmocka_unit_test(long_command_lines_together),
 		cmocka_unit_test(multiboot2),
 		cmocka_unit_test(damaged_multiboot1),
 		cmocka_unit_test(damaged_multiboot2),
