@@ -101,10 +101,22 @@ static void fuzz_acpi(u8 *bytes, size_t length, const struct reader *reader)
 	check_boot(&boot);
 }
 
+#define MOST_SCRUB (1ull << 52)
+
+/* A bit for each feature that has a name, and no other. */
+static u64 known_features(void)
+{
+	u32 n = 0, offset;
+	while (option_feature(n, &offset))
+		n++;
+	return (1ull << n) - 1;
+}
+
 static void check_options(const struct options *o)
 {
 	if (o->mem < 1 << 20 || o->mem > 511ull << 30 || !o->vcpus || o->vcpus > MACHINE_VCPUS_MAX || !o->cpus || o->cpus > MAX_CPUS ||
 	    o->mark_port > 0xffff || o->console > LINE_NONE || o->log > LINE_NONE || o->panic > PANIC_EXIT || o->operator > ANSWER_YES ||
+	    o->screen > SCREEN_NO || o->scrub > MOST_SCRUB || o->fail_alloc > UINT32_MAX || o->probe > UINT32_MAX || o->hide & ~known_features() ||
 	    !memchr(o->name, 0, sizeof(o->name)))
 		abort();
 }
