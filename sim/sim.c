@@ -289,7 +289,7 @@ status sim_release(struct sim *s, struct sim_vm *vm, u64 first, u64 count, u32 b
 	sim_fail("a release makes no progress");
 }
 
-static void tell_finding(void *context, const char *what, u64 owner, u64 where)
+void sim_finding(void *context, const char *what, u64 owner, u64 where)
 {
 	(void)context;
 	fprintf(stderr, "audit: %s (owner %lu, at %lu)\n", what, (unsigned long)owner, (unsigned long)where);
@@ -303,7 +303,7 @@ void sim_audit(struct sim *s)
 		if (s->vm[i].alive)
 			vms[n++] = (struct audit_vm){ &s->vm[i].pmap, { &s->vm[i].nested, &s->vm[i].window }, 2 };
 	struct audit_host host = { .alloc = &s->alloc, .pool = &s->pool, .vm = vms, .vm_count = n, .seen = s->seen, .quiet = true };
-	if (audit_all(&host, tell_finding, NULL))
+	if (audit_all(&host, sim_finding, NULL))
 		sim_fail("the audit has findings");
 }
 

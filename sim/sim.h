@@ -130,6 +130,8 @@ bool sim_usable(const struct sim *s, const struct sim_vm *vm, u64 gfn, bool writ
 
 /* Everything core can say about itself. Ends the test on a finding. */
 void sim_audit(struct sim *s);
+/* An audit_finding: says it on standard error. */
+void sim_finding(void *context, const char *what, u64 owner, u64 where);
 
 /* The whole audit at once. Returns the number of findings. */
 u64 audit_all(const struct audit_host *host, audit_finding *finding, void *context);

@@ -331,12 +331,6 @@ static void scrub(struct sim *s, unsigned cpu)
 		continue;
 }
 
-static void tell_finding(void *context, const char *what, u64 owner, u64 where)
-{
-	(void)context;
-	fprintf(stderr, "audit: %s (owner %lu, at %lu)\n", what, (unsigned long)owner, (unsigned long)where);
-}
-
 /* Beside everything else, in slices. */
 static void audit(struct sim *s, unsigned cpu)
 {
@@ -349,7 +343,7 @@ static void audit(struct sim *s, unsigned cpu)
 	struct audit_vm vm = { &k->vm->pmap, { &k->vm->nested, &k->vm->window }, 2 };
 	struct audit_host host = { .alloc = &s->alloc, .pool = &s->pool, .vm = &vm, .vm_count = 1 };
 	struct audit_state state;
-	audit_begin(&state, &host, tell_finding, NULL);
+	audit_begin(&state, &host, sim_finding, NULL);
 	while (audit_step(&state, 2048))
 		crew_pause("audit");
 	if (state.findings)

@@ -17,6 +17,7 @@ from lab.host import BUILD, Host
 from lab.line import Silence
 from lab.operator import Wrong
 from lab.rig import Rig
+from lab.trial import right
 
 SECONDS, LOOK_SECONDS = 100, 0.5
 TEXT_AT, TEXT_COLUMNS, TEXT_ROWS = 0xb8000, 80, 25
@@ -87,12 +88,6 @@ def wanted_rows(log, columns, rows):
         shown[i % rows] = piece
         shown[(i + 1) % rows] = ""
     return [line.ljust(columns) for line in shown]
-
-
-def right(what, holds):
-    print(f"{'ok  ' if holds else 'FAIL'} {what}", flush=True)
-    if not holds:
-        raise Wrong(what)
 
 
 def await_log(rig, text):

@@ -5,6 +5,7 @@
  * does a bounded amount of work, and the image stays as it was.
  */
 #include "monitor/emulate.h"
+#include "tests/fuzz/must.h"
 #include "tests/unit/virtio_driver.h"
 
 #include <stdlib.h>
@@ -20,12 +21,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static struct machine machine;
 static struct driver drivers[2];
-
-static void must(bool right)
-{
-	if (!right)
-		abort();
-}
 
 static u64 address(u8 choice, u16 value)
 {
@@ -116,7 +111,7 @@ static void step(const u8 *s)
 		break;
 	case 7:
 		driver_mmio(d, d->bar + at % BAR_BYTES, 1u << (s[1] & 3), s[1] >> 2 & 1, value);
-		must(fake.answer == FAKE_REPLIED);
+		must(fake.answer == FAKE_REPLIED, "an access that is not answered");
 		break;
 	case 8:
 		driver_config_put(d, s[2], (u8)(1u << s[1] % 3), value);
@@ -144,7 +139,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	fake_reset(MEMORY);
 	if (data[0] & 1) {
 		image = malloc(DISK);
-		must(image != NULL);
+		must(image != NULL, "no memory for an image");
 		for (u32 i = 0; i < DISK; i++)
 			image[i] = original[i] = (u8)(i ^ i >> 8);
 	}
@@ -159,9 +154,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 		step(data + at);
 		/* A step is some tens of entries; none prints more than a turn's bytes. */
-		must(fake.console_calls - calls <= 64 * (VIRTIO_TURN_BYTES / CONSOLE_BUFFER + 1));
+		must(fake.console_calls - calls <= 64 * (VIRTIO_TURN_BYTES / CONSOLE_BUFFER + 1), "more is printed than a turn allows");
 	}
-	must(image == NULL || memcmp(image, original, DISK) == 0);
+	must(image == NULL || memcmp(image, original, DISK) == 0, "the image was written");
 	free(image);
 	return 0;
 }

@@ -2,7 +2,7 @@
  * cpuid: what it says agrees with itself and with the machine, and the instruction behaves as one wherever it stands:
  * behind prefixes, across pages, in the shadow of STI and MOV SS, under TF, at CPL 3, in compatibility mode.
  */
-#include "lib/guest.h"
+#include "lib/fx.h"
 
 #define FAR 0x200000000ull
 enum { VECTOR = V_FREE };
@@ -63,17 +63,6 @@ static void apic_ids(void)
 		check_equal("leaf 0xb's APIC id is the same", cpuid(0xb, 0).d & 0xff, initial);
 	if (feature(0x80000001u, IN_C, 22) && cpuid(0x80000000u, 0).a >= 0x8000001eu)
 		check_equal("leaf 0x8000001e's APIC id is the same", cpuid(0x8000001eu, 0).a & 0xff, initial);
-}
-
-static u64 xgetbv0(void)
-{
-	u32 lo, hi;
-	__asm__ volatile("xgetbv" : "=a"(lo), "=d"(hi) : "c"(0));
-	return (u64)hi << 32 | lo;
-}
-static void xsetbv0(u64 v)
-{
-	__asm__ volatile("xsetbv" : : "a"((u32)v), "d"((u32)(v >> 32)), "c"(0) : "memory");
 }
 
 static void xsave_leaf(void)

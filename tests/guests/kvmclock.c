@@ -2,12 +2,11 @@
  * kvmclock: where the hypervisor has KVM's leaves, the time page and the frequency that they give are true, and an interrupt can be
  * ended by clearing a flag in memory.
  */
-#include "lib/guest.h"
+#include "lib/kvm.h"
 
 enum { FEATURE_CLOCK2 = 1 << 3, LEAF_FEATURES = 1, LEAF_TIMING = 0x10, ENABLE = 1, SHIFT = 32, FREQUENCY_SLACK = 8, ROUNDS = 2000 };
 #define MSR_WALL_CLOCK  0x4b564d00u
 #define MSR_SYSTEM_TIME 0x4b564d01u
-#define BASE            0x40000000u
 #define MSR_PV_EOI      0x4b564d04u
 
 struct time_page {
@@ -52,13 +51,6 @@ static void sample(u64 *tsc, u64 *ns)
 		if (rdtsc() - *tsc < slack)
 			return;
 	}
-}
-
-static bool is_kvm(void)
-{
-	struct leaf l = cpuid(BASE, 0);
-
-	return HAS_HYPERVISOR && l.b == 0x4b4d564b && l.c == 0x564b4d56 && l.d == 0x4d; /* KVMKVMKVM */
 }
 
 static void clock(void)
@@ -190,25 +182,25 @@ static void pv_eoi(void)
 
 GUEST(kvmclock)
 {
-	struct leaf top = cpuid(BASE, 0);
+	struct leaf top = cpuid(KVM_BASE, 0);
 
 	if (!is_kvm()) {
 		skip("KVM's clock", "the hypervisor has no such leaf");
 		return;
 	}
-	check("there is a leaf of features", top.a >= BASE + LEAF_FEATURES || top.a == 0);
-	if (top.a >= BASE + LEAF_TIMING && cpuid(BASE + LEAF_TIMING, 0).a) {
-		u32 khz = cpuid(BASE + LEAF_TIMING, 0).a, measured = (u32)tsc_per_ms();
+	check("there is a leaf of features", top.a >= KVM_BASE + LEAF_FEATURES || top.a == 0);
+	if (top.a >= KVM_BASE + LEAF_TIMING && cpuid(KVM_BASE + LEAF_TIMING, 0).a) {
+		u32 khz = cpuid(KVM_BASE + LEAF_TIMING, 0).a, measured = (u32)tsc_per_ms();
 		say("# the leaf says %u kHz, measured %u\n", khz, measured);
 		check("the TSC's frequency in the leaf is true", khz > measured - measured / FREQUENCY_SLACK && khz < measured + measured / FREQUENCY_SLACK);
 	} else {
 		skip("the frequency's leaf", "there is none");
 	}
-	if (cpuid(BASE + LEAF_FEATURES, 0).a & FEATURE_CLOCK2)
+	if (cpuid(KVM_BASE + LEAF_FEATURES, 0).a & FEATURE_CLOCK2)
 		clock();
 	else
 		skip("the time page", "the features do not have it");
-	if (cpuid(BASE + LEAF_FEATURES, 0).a & FEATURE_PV_EOI)
+	if (cpuid(KVM_BASE + LEAF_FEATURES, 0).a & FEATURE_PV_EOI)
 		pv_eoi();
 	else
 		skip("the paravirtual EOI", "the features do not have it");

@@ -144,16 +144,6 @@ static void no_execute(void)
 	check("and is gone with it", !guarded(run, (void *)va));
 }
 
-/* SMEP and SMAP need supervisor pages for what runs: all of the first 4 GiB loses U for a moment. */
-static void protect_image(bool on)
-{
-	u64 *pdpt = (u64 *)(*pte_at(read_cr3(), 0, 4) & PTE_FRAME);
-
-	for (unsigned i = 0; i < 4; i++)
-		pdpt[i] = on ? pdpt[i] & ~(u64)PTE_U : pdpt[i] | PTE_U;
-	reload_cr3();
-}
-
 static void read_with_ac(void *arg)
 {
 	__asm__ volatile("stac\nmovb (%0), %%al\nclac" : : "r"(arg) : "rax", "memory");
@@ -166,7 +156,7 @@ static void supervisor_modes(void)
 
 	page[0] = 0xc3;
 	map(va, (u64)page, RIGHTS, 1);
-	protect_image(true);
+	protect_image(true); /* SMEP and SMAP need supervisor pages for what runs */
 	if (HAS_SMEP) {
 		write_cr4(read_cr4() | CR4_SMEP);
 		check("SMEP: CPL 0 does not execute a user page", guarded(run, (void *)va) && trap.vector == V_PF && (trap.error & PF_P) && (trap.error & PF_I));

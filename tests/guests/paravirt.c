@@ -4,11 +4,9 @@
  * The vCPUs share one processor of the host (LIST), so that while this one runs every other one that could run is "preempted": what a
  * kernel under KVM is told by luck is here the same on every run.
  */
-#include "lib/guest.h"
+#include "lib/kvm.h"
 
 enum { APS = 7, IPI = V_FREE, POKE, SETTLE_US = 5000, SPIN_MS = 40, WAYS = 9, LAPS = 100 };
-#define BASE           0x40000000u
-#define MSR_STEAL_TIME 0x4b564d03u
 #define MSR_SYSTEM_TIME 0x4b564d01u
 #define WINDOW         0x200000000ull
 #define RIGHTS         (PTE_P | PTE_W | PTE_U)
@@ -16,13 +14,6 @@ enum { APS = 7, IPI = V_FREE, POKE, SETTLE_US = 5000, SPIN_MS = 40, WAYS = 9, LA
 enum { STEAL_TIME = 5, PV_UNHALT = 7, PV_TLB_FLUSH = 9, PV_SEND_IPI = 11, PV_SCHED_YIELD = 13 };
 enum { POLL_IRQ = 1, KICK = 5, SEND_IPI = 10, YIELD = 11 };
 enum { EPERM = -1, EINVAL = -22, ENOSYS = -1000 };
-enum { PREEMPTED = 1, FLUSH = 2, ENABLE = 1 };
-
-struct steal { /* struct kvm_steal_time */
-	u64 steal;
-	u32 version, flags;
-	u8 preempted, pad[47];
-};
 
 /* 0, 1, the most that means something, one more, and where widths end. */
 static const u64 values[] = { 0, 1, 11, 12, 1ull << 31, 1ull << 32, 1ull << 52, 1ull << 63, ~0ull };
@@ -95,7 +86,7 @@ static void ap_main(void)
 	lapic_enable();
 	ids[started] = lapic_id();
 	if (page[0])
-		wrmsr(MSR_STEAL_TIME, (word)page[lapic_id()] | ENABLE);
+		wrmsr(MSR_STEAL_TIME, (word)page[lapic_id()] | KVM_ENABLE);
 	add(&started, 1);
 	for (;;) {
 		if (job == last) {
@@ -323,17 +314,17 @@ static void send_ipis(u32 self)
 
 static void bad_pages(void)
 {
-	u64 good = (word)page[0] | ENABLE, got = 0;
+	u64 good = (word)page[0] | KVM_ENABLE, got = 0;
 	u32 refused = 0;
 
 	for (unsigned bit = 1; bit <= 5; bit++)
 		refused += !wrmsr_safe(MSR_STEAL_TIME, good | 1u << bit);
 	check_equal("steal time: reserved bits give #GP", refused, 5);
-	check("  so does an address beyond RAM", !wrmsr_safe(MSR_STEAL_TIME, 0x40000000ull | ENABLE));
-	check("  or of the local APIC", !wrmsr_safe(MSR_STEAL_TIME, LAPIC_ADDRESS | ENABLE));
+	check("  so does an address beyond RAM", !wrmsr_safe(MSR_STEAL_TIME, 0x40000000ull | KVM_ENABLE));
+	check("  or of the local APIC", !wrmsr_safe(MSR_STEAL_TIME, LAPIC_ADDRESS | KVM_ENABLE));
 	refused = 0;
 	for (unsigned i = 4; i < WAYS; i++)
-		refused += !wrmsr_safe(MSR_STEAL_TIME, (values[i] & ~63ull) | ENABLE);
+		refused += !wrmsr_safe(MSR_STEAL_TIME, (values[i] & ~63ull) | KVM_ENABLE);
 	check_equal("  or beyond everything", refused, WAYS - 4);
 	check("off, it takes any", wrmsr_safe(MSR_STEAL_TIME, 0x40000000ull));
 	check("it takes a page of RAM", wrmsr_safe(MSR_STEAL_TIME, good) && rdmsr_safe(MSR_STEAL_TIME, &got));
@@ -345,7 +336,7 @@ static u64 nanoseconds(u64 ticks)
 {
 	static volatile struct { u32 version, pad; u64 tsc, ns; u32 multiplier; int8_t shift; u8 flags[3]; } clock __attribute__((aligned(32)));
 
-	wrmsr(MSR_SYSTEM_TIME, (word)&clock | ENABLE);
+	wrmsr(MSR_SYSTEM_TIME, (word)&clock | KVM_ENABLE);
 	ticks = clock.shift >= 0 ? ticks << clock.shift : ticks >> -clock.shift;
 	return (u64)((unsigned __int128)ticks * clock.multiplier >> 32);
 }
@@ -381,14 +372,6 @@ static void competition(u32 self)
 	check_equal("versions are even", even, others + 1);
 }
 
-/* What Linux does instead of an IPI: the flag, set only while the other one says that it does not run. */
-static bool ask_flush(struct steal *of)
-{
-	u8 state = PREEMPTED;
-
-	return __atomic_compare_exchange_n(&of->preempted, &state, PREEMPTED | FLUSH, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
-}
-
 enum { FLUSHES = 20 };
 
 static void flush(void)
@@ -420,13 +403,6 @@ static void flush(void)
 
 /* ------------------------------------------------------------------------------------------------------------ */
 
-static bool is_kvm(void)
-{
-	struct leaf l = cpuid(BASE, 0);
-
-	return HAS_HYPERVISOR && l.b == 0x4b4d564b && l.c == 0x564b4d56 && l.d == 0x4d; /* KVMKVMKVM */
-}
-
 static void offers(u32 features, bool several)
 {
 	u32 calls = 1u << PV_UNHALT | 1u << PV_SEND_IPI | 1u << PV_SCHED_YIELD;
@@ -435,7 +411,7 @@ static void offers(u32 features, bool several)
 	check_equal("the calls are offered to several processors", features & calls, several ? calls : 0);
 	check("the flush is offered with the page", (features >> PV_TLB_FLUSH & 1) == (several && steal));
 	check("no asynchronous page faults", !(features & (1u << 4 | 1u << 10 | 1u << 14)));
-	check_equal("no promise of a processor each", cpuid(BASE + 1, 0).d, 0);
+	check_equal("no promise of a processor each", cpuid(KVM_BASE + 1, 0).d, 0);
 }
 
 static bool start_others(u32 self)
@@ -464,7 +440,7 @@ GUEST(paravirt)
 	handlers[POKE] = on_poke;
 	handlers[V_NMI] = on_nmi;
 	idt_set(V_NMI, stub_table[V_NMI], 0, GATE_INTERRUPT, IST_NONE); /* only the first processor has a TSS */
-	features = cpuid(BASE + 1, 0).a;
+	features = cpuid(KVM_BASE + 1, 0).a;
 	steal = features >> STEAL_TIME & 1;
 	offers(features, platform()->processors > 1);
 	boundaries(self);

@@ -23,16 +23,6 @@ static u8 random_byte(void)
 	return (u8)(state >> 24);
 }
 
-/* The first 4 GiB lose U: what runs at CPL 3 reaches its code and scratch only. */
-static void protect_image(bool on)
-{
-	u64 *pdpt = (u64 *)(*pte_at(read_cr3(), 0, 4) & PTE_FRAME);
-
-	for (unsigned i = 0; i < 4; i++)
-		pdpt[i] = on ? pdpt[i] & ~(u64)PTE_U : pdpt[i] | PTE_U;
-	reload_cr3();
-}
-
 static volatile u32 beats;
 
 static void on_beat(struct regs *r)
@@ -186,7 +176,7 @@ GUEST(undefined)
 	lapic_enable();
 	lapic_write(APIC_DIVIDE, 0xb);
 	lapic_write(APIC_TIMER, LVT_PERIODIC | WATCHDOG);
-	protect_image(true);
+	protect_image(true); /* what runs at CPL 3 reaches its code and scratch only */
 	lapic_write(APIC_TIMER_COUNT, 1000000);
 	at_cpl3();
 	lapic_write(APIC_TIMER_COUNT, 0);

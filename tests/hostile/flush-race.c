@@ -5,18 +5,13 @@
  * Three vCPUs on two processors: the watcher reads a page by its own translation, the third one makes the processors scarce. The watcher
  * is stopped where its page still says that it does not run.
  */
+#include "lib/kvm.h"
 #include "points.h"
 
 #define WINDOW 0x200000000ull
 #define RIGHTS (PTE_P | PTE_W | PTE_U)
-#define MSR_STEAL_TIME 0x4b564d03u
-enum { WATCHER = 1, VCPUS = 3, TIMES = 12, SHARE = 5000, PREEMPTED = 1, FLUSH = 2, ENABLE = 1 };
+enum { WATCHER = 1, VCPUS = 3, TIMES = 12, SHARE = 5000 };
 
-struct steal { /* struct kvm_steal_time */
-	u64 steal;
-	u32 version, flags;
-	u8 preempted, pad[47];
-};
 static struct steal *page[VCPUS];
 static volatile bool enough;
 static volatile u64 seen;
@@ -36,7 +31,7 @@ static void scarce(void)
 	lapic_enable();
 	u32 self = own_id();
 
-	wrmsr(MSR_STEAL_TIME, (word)page[self] | ENABLE);
+	wrmsr(MSR_STEAL_TIME, (word)page[self] | KVM_ENABLE);
 	__atomic_fetch_add(&others_started, 1, __ATOMIC_SEQ_CST);
 	for (u32 turns = 1; !enough; turns++) {
 		if (self == WATCHER) {
@@ -47,14 +42,6 @@ static void scarce(void)
 			yield_to(0);
 	}
 	__atomic_fetch_add(&ended, 1, __ATOMIC_SEQ_CST);
-}
-
-/* What Linux does instead of an IPI: the flag, set only while the other one says that it does not run. */
-static bool ask_flush(struct steal *of)
-{
-	u8 state = PREEMPTED;
-
-	return __atomic_compare_exchange_n(&of->preempted, &state, PREEMPTED | FLUSH, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
 }
 
 static bool comes_to(const volatile u32 *what, u32 n)
@@ -110,7 +97,7 @@ GUEST(flush_race)
 	if (!points_are_there())
 		return;
 	map(WINDOW, (word)page_alloc(), RIGHTS, 1);
-	wrmsr(MSR_STEAL_TIME, (word)page[0] | ENABLE);
+	wrmsr(MSR_STEAL_TIME, (word)page[0] | KVM_ENABLE);
 	if (!start_others(VCPUS - 1, scarce))
 		return;
 	tags();

@@ -18,6 +18,7 @@ from lab.line import Silence
 from lab.operator import Wrong
 from lab.rig import Rig
 from lab.session import WORDS
+from lab.trial import right
 
 BAD = tuple(f"bad{i}" for i in range(6))
 HOLD, REGISTERS = "amber", "witness"
@@ -135,12 +136,6 @@ def long_ones():
     for seed in range(1, SEEDS + 1):
         yield f"random {seed:x} {CALLS:x}", r"power-off|reset|triple fault|killed: "
         yield f"bytes {seed:x}", r"killed: its monitor "
-
-
-def right(what, holds):
-    print(f"{'ok  ' if holds else 'FAIL'} {what}", flush=True)
-    if not holds:
-        raise Wrong(what)
 
 
 def describe(scratch, cpus):

@@ -14,7 +14,7 @@
 #include "x86/cpu/log.h"
 #include "x86/cpu/regs.h"
 
-enum { ARGUMENTS = 5, VCPUS = 2, GVA_MOST = 256, CONSOLE_MOST = 256, VECTORS = 32, NMI = 2, ENDINGS = 4, EDGES = 9, WORD_MAX = 512 };
+enum { ARGUMENTS = 5, VCPUS = 2, GVA_MOST = 256, CONSOLE_MOST = 256, VECTORS = 32, NMI = 2, ENDINGS = 4, EDGES = 9 };
 /* Of vCPU 0; vCPU 1 runs. */
 enum state { FRESH, IO, MMIO, EMULATE, RUNS, UNSEEN /* an exit that MON_NEXT has not shown yet */, STATES };
 

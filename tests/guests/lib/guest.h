@@ -365,6 +365,8 @@ u64 *pte_at(u64 root, u64 va, unsigned level);
 void map(u64 va, u64 pa, u64 flags, unsigned level); /* in the present tables, INVLPG included */
 /* A mapping of any physical memory, one to one, in 2 MiB pages. */
 void map_identity(u64 from, u64 to);
+/* The first 4 GiB, the image in them, lose U or have it again. */
+void protect_image(bool on);
 #endif
 
 /* --- what the loader said ------------------------------------------------------------------------------ */

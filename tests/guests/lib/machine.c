@@ -263,4 +263,13 @@ void map_identity(u64 from, u64 to)
 	for (u64 at = from & ~(2 * MIB - 1); at < to; at += 2 * MIB)
 		map(at, at, PTE_P | PTE_W | PTE_U, 2);
 }
+
+void protect_image(bool on)
+{
+	u64 *pdpt = (u64 *)(*pte_at(read_cr3(), 0, 4) & PTE_FRAME);
+
+	for (unsigned i = 0; i < 4; i++)
+		pdpt[i] = on ? pdpt[i] & ~(u64)PTE_U : pdpt[i] | PTE_U;
+	reload_cr3();
+}
 #endif
