@@ -216,35 +216,6 @@ static void test_merge_stays_inside(void **state)
 	assert_int_equal(s->pool.used_frames, 1);
 }
 
-/* What the truth lets nobody write, no view does, small leaf or large; a fault does not give it either. */
-static void test_a_view_writes_what_the_truth_does(void **state)
-{
-	struct sim *s = *state;
-	struct pmap *p = pmap_of(state);
-	struct ptview v;
-	status st;
-	SETTLEMENT(debt, &s->settler);
-	assert_int_equal(pmap_add_range(p, gfn(0), 2 * BLOCK_FRAMES, PMAP_EMPTY, true), OK);
-	assert_int_equal(ptview_init(&v, "view", &fmt_npt, p, &s->settler, 0, (enum pt_rights)(PT_READ | PT_WRITE)), OK);
-	for (u32 i = 0; i < 2; i++) {
-		u64 at = i * BLOCK_SIZE;
-		p->large = i;
-		do
-			st = ptview_resolve(&v, gpa(at), PMAP_READ);
-		while (st == AGAIN);
-		assert_int_equal(st, OK);
-		struct pt_slot slot = pt_find(&v.table, at, 1);
-		assert_int_equal(slot.level, 1 + i);
-		assert_false(*slot.entry & fmt_npt.write);
-		assert_int_equal(ptview_resolve(&v, gpa(at), PMAP_WRITE), DENIED);
-		assert_int_equal(ptview_resolve(&v, gpa(at), PMAP_READ), OK); /* it stands there already */
-		assert_false(*slot.entry & fmt_npt.write);
-	}
-	assert_int_equal(ptview_destroy(&v, &debt), OK);
-	settle(&debt);
-	release_all(s, p, 0, 2 * BLOCK_FRAMES);
-}
-
 /* A view's leaf is large where the truth's is: else one fault's rights would be given to what lies beside. */
 static void test_a_view_merges_what_the_truth_has(void **state)
 {
@@ -413,33 +384,6 @@ static void test_each_allocation_fails_once(void **state)
 
 /* ---- views ---- */
 
-static void test_a_view_has_its_rights(void **state)
-{
-	(void)state;
-	struct sim *s = sim_new(&(struct sim_config){ .seed = 3 });
-	struct sim_vm *vm = &s->vm[0];
-	assert_int_equal(sim_vm_start(s, vm, OWNER, 2 * BLOCK_FRAMES), OK);
-	gpa_t at = frame_gpa(gfn(SIM_RAM_FIRST + 3));
-	status st;
-	assert_int_equal(ptview_resolve(&vm->window, at, PMAP_EXEC), DENIED);
-	do
-		st = ptview_resolve(&vm->window, at, PMAP_WRITE);
-	while (st == AGAIN);
-	assert_int_equal(st, OK);
-	struct mmu_translation t = mmu_walk_from(&s->ram, frame_hpa(vm->window.table.root).v, 4, SIM_WINDOW_BASE + at.v);
-	assert_true(t.present && t.write && t.user && !t.exec && t.page_shift == BLOCK_SHIFT);
-	assert_int_equal(ptview_resolve(&vm->nested, at, PMAP_EXEC), OK);
-	u64 tables = vm->nested.table.changes;
-	assert_int_equal(ptview_resolve(&vm->nested, at, PMAP_EXEC), OK); /* another processor was faster */
-	assert_int_equal(vm->nested.table.changes, tables);
-	t = mmu_walk_from(&s->ram, frame_hpa(vm->nested.table.root).v, 4, at.v);
-	assert_true(t.present && t.write && t.user && t.exec);
-	assert_int_equal(ptview_resolve(&vm->nested, frame_gpa(gfn(SIM_RAM_FIRST + 2 * BLOCK_FRAMES)), PMAP_READ), DEVICE);
-	assert_int_equal(ptview_resolve(&vm->nested, gpa(0), PMAP_READ), BAD_ADDRESS);
-	sim_vm_end(s, vm);
-	sim_free(s);
-}
-
 /* Write access goes for exactly those frames, D stays in the entry, and comes back by a fault alone. */
 static void test_protect(void **state)
 {
@@ -533,14 +477,12 @@ int main(void)
 		TEST(test_4k_when_no_block_is_whole),
 		TEST(test_release_cuts_a_leaf),
 		TEST(test_merge_stays_inside),
-		TEST(test_a_view_writes_what_the_truth_does),
 		TEST(test_a_view_merges_what_the_truth_has),
 		TEST(test_release_without_memory),
 		TEST(test_destroy_gives_back_what_is_prepared),
 		TEST(test_a_block_in_hand_is_not_withheld),
 		TEST(test_visit_in_order),
 		cmocka_unit_test(test_each_allocation_fails_once),
-		cmocka_unit_test(test_a_view_has_its_rights),
 		cmocka_unit_test(test_protect),
 		cmocka_unit_test(test_release_of_what_another_has_dropped),
 		cmocka_unit_test(test_protect_what_another_has_protected),
