@@ -353,7 +353,7 @@ mutations: $(ZYDIS)/.fetched
 matrix:
 	@tools/setup test
 	@mkdir -p $(B)
-	@$(MAKE) --no-print-directory -s made= all guests guest-debian >$(B)/matrix-build.log || { tail -n 40 $(B)/matrix-build.log; false; }
+	@$(MAKE) --no-print-directory -s made= all points guests guest-debian >$(B)/matrix-build.log || { tail -n 40 $(B)/matrix-build.log; false; }
 	@tools/matrix $(MATRIX)
 
 # ---- machines beside each other, for long ----

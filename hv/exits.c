@@ -352,6 +352,7 @@ static enum action exit_exception(struct vcpu *v)
 	if (x->exception.vector == VECTOR_DB && interrupts_stepped(v))
 		return ACTION_RESUME;
 	inject(v, x->exception.vector, x->exception.has_error, x->exception.error);
+	interrupts_take(); /* delivering it may be the next exit, before any interrupt could be one */
 	return ACTION_RESUME;
 }
 

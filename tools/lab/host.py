@@ -103,7 +103,7 @@ def make_disc(host, scratch):
     """A disc that boots Ringmur with its modules by GRUB."""
     disc = os.path.join(scratch, "ringmur.iso")
     modules = [f"{name} {words}".strip() for name, words in lay_out(host.modules, scratch)]
-    command = [os.path.join(TOP, "tools/make-iso"), disc, os.path.join(BUILD, "ringmur.elf"), host.words]
+    command = [os.path.join(TOP, "tools/make-iso"), disc, os.path.join(BUILD, host.image.replace(".bin", ".elf")), host.words]
     if subprocess.run(command + modules, check=False).returncode:
         raise Refused("the bootable disc could not be made")
     return disc
