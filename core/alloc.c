@@ -357,7 +357,7 @@ void alloc_give_back(struct alloc *a, hfn_t first, u32 count)
 	struct frame *f = run_of(a, first, count);
 	for (u32 i = 0; i < count; i++)
 		f[i].flags |= FRAME_DIRTY;
-	come_back(a, first, count);
+	put_frames(a, first, count);
 }
 
 void alloc_look(const struct alloc *a, hfn_t f, bool *is_free, bool *is_clean)

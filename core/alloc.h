@@ -30,7 +30,8 @@ struct alloc {
 	u64 free_frames, clean_frames; /* now */
 	u64 kind[FRAME_KINDS];         /* frames by what they are used as; the pool's, tables included, are all FRAME_POOL */
 	u64 changes;                   /* grows with each frame that comes or goes: the auditor's epoch */
-	u64 came;                      /* grows when frames come back that somebody had, the pool's too: what one who found none waits for; by __atomic */
+	u64 came;                      /* grows when frames come back that somebody had (settled, cancelled, scrubbed): what one who found none waits
+					* for, so not with what he takes and gives back himself; by __atomic */
 	u32 list[ALLOC_LISTS];         /* heads: block numbers */
 	s64 fail_after; /* tests: 0: the next allocation fails, 1: the one after...; -1: none */
 };

@@ -84,7 +84,6 @@ void pool_give(struct pool *p, hfn_t f)
 	p->changes++;
 	frame_become(frame_of(&p->alloc->frames, f), FRAME_POOL, OWNER_HYPERVISOR);
 	lock_give(&p->lock);
-	__atomic_fetch_add(&p->alloc->came, 1, __ATOMIC_SEQ_CST);
 }
 
 bool pool_leave(struct pool *p, hfn_t *out)

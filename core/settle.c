@@ -154,6 +154,7 @@ void settle(struct settlement *s)
 	check_ledger(s);
 	for (u32 i = 0; i < s->run_count; i++)
 		free_run(s, &s->runs[i]);
+	__atomic_fetch_add(&s->settler->alloc->came, 1, __ATOMIC_SEQ_CST);
 	__atomic_fetch_add(&s->settler->settled, 1, __ATOMIC_RELAXED);
 	s->view_count = s->run_count = 0;
 	s->owes = false;

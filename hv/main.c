@@ -19,7 +19,7 @@ struct vm vms[VMS_MAX];
 u32 vm_count;
 bool operator_present;
 
-/* The kick's interrupt handler calls this: forget what the window has lost. */
+/* The kick's interrupt handler calls this: forget what the host's maps have lost. */
 void hv_kick(struct cpu *c)
 {
 	space_serve(c);

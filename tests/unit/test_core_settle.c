@@ -82,8 +82,10 @@ static void owe_the_frame(struct settlement *debt)
 static void pay(void)
 {
 	SETTLEMENT(debt, &b.s->settler);
+	u64 came = b.s->alloc.came;
 	owe_the_frame(&debt);
 	settle(&debt);
+	assert_int_equal(b.s->alloc.came, came + 1);
 	assert_int_equal(frame_of(&b.s->frames, b.frame)->kind, FRAME_FREE);
 	assert_true(frame_of(&b.s->frames, b.frame)->flags & FRAME_DIRTY);
 }

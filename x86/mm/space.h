@@ -25,7 +25,7 @@ must_use status space_map(struct space *s, u64 at, hfn_t frame, enum pt_rights r
 
 /* Links `s` in (NULL: the neutral space) and forgets whatever the processor cached of the former one. */
 void space_link(struct cpu *c, struct space *s);
-/* Called by the kick's interrupt handler and by whoever waits: forgets the window if it has lost entries since. */
+/* Called by the kick's interrupt handler and by whoever waits: forgets the shared map and the window if they have lost entries since. */
 void space_serve(struct cpu *c);
 void space_flush_here(struct cpu *c, struct view *view);
 

@@ -29,7 +29,7 @@ static const struct {
 };
 _Static_assert(sizeof msrs / sizeof msrs[0] == MSRS, "one key each");
 
-static bool has_avx, has_xsave, has_aux, has_mpx;
+static bool has_avx, has_xsave, has_aux, has_mpx, enabled;
 
 static u32 rdtscp_aux(void)
 {
@@ -283,11 +283,12 @@ void registers_enable(void)
 	has_avx = has_xsave && HAS_AVX;
 	has_aux = HAS_RDTSCP;
 	write_cr4(read_cr4() | CR4_OSFXSR | CR4_OSXMMEXCPT | (has_xsave ? CR4_OSXSAVE : 0));
-	if (has_xsave) {
+	if (has_xsave && !enabled) { /* whoever comes first, the boot processor, tries */
 		u64 xcr0 = xgetbv0();
 		has_mpx = !guarded(switch_mpx_on, NULL);
 		xsetbv0(xcr0);
 	}
+	enabled = true;
 }
 
 #endif
