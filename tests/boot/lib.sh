@@ -47,6 +47,14 @@ expect_log() {
 	fi
 }
 
+# So many machines have ended as the REGEX says, by the log of the last run.
+ends() { grep -cE "^end: $1" "$scratch/log"; }
+count_is() { # TITLE WANTED GOT
+	if [ "$2" = "$3" ]; then echo "ok   $1"; else
+		fails "$1: $3, wanted $2" "$scratch/log"
+	fi
+}
+
 # several MEMORY PROCESSORS SECONDS WORDS MODULE...: boots machines defined by the text in $vms, without a terminal; each MODULE is a file and its
 # name. Consoles go to standard output, the log to $scratch/log. With $counted one instruction takes one nanosecond, and every run is the same;
 # $cpu is the processor, $ringmur its build. RINGMUR_BOCHS=MODEL: in the other emulator, which counts always and takes twice as long.
