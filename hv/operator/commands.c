@@ -32,12 +32,10 @@ static const char *pause_vm(struct vm *vm)
 
 static const char *resume_vm(struct vm *vm)
 {
-	if (vm->paused == PAUSE_MEMORY)
-		return "it goes on when the host has memory for it";
 	if (!vm->paused)
 		return "it is not paused";
 	vm_resume(vm, PAUSE_OPERATOR);
-	return NULL;
+	return vm->paused ? "it goes on when the host has memory for it" : NULL;
 }
 
 static const char *power_off_vm(struct vm *vm)
@@ -72,11 +70,11 @@ static const struct command commands[] = {
 	{ "audit", "", "holds every table of the running system against the truth", 0, 0, NOTHING, .run = inspect_audit },
 	{ "walk", "VM[/PROCESSOR] [gpa] ADDRESS", "each step of a translation: guest tables, pmap, nested tables", 2, 3, A_VCPU,
 	  .run = inspect_walk },
-	{ "console", "VM", "goes to its console; Ctrl-] leads back", 1, 1, RUNNING, .run = show_console },
+	{ "console", "VM", "goes to its console; Ctrl-] leads to the next, behind the last back here", 1, 1, RUNNING, .run = show_console },
 	{ "start", "VM", "makes the machine and starts it", 1, 1, A_VM, .act = vm_start, .done = "is being made" },
 	{ "pause", "VM", "its processors and devices stop", 1, 1, RUNNING, .act = pause_vm, .done = "paused" },
 	{ "resume", "VM", "they go on", 1, 1, RUNNING, .act = resume_vm, .done = "goes on" },
-	{ "power-off", "VM", "presses its power button: the guest decides", 1, 1, RUNNING, .act = power_off_vm,
+	{ "power-off", "VM", "presses its power button: the guest decides; destroy asks nobody", 1, 1, RUNNING, .act = power_off_vm,
 	  .done = "its power button is pressed" },
 	{ "reset", "VM", "ends it at once and starts it again", 1, 1, A_VM, .act = vm_reset, .done = "ends and starts again" },
 	{ "destroy", "VM", "ends it at once", 1, 1, A_VM, .act = vm_destroy, .done = "is being taken apart" },

@@ -303,8 +303,7 @@ static void actions(void **state)
 	vms[0].paused |= PAUSE_MEMORY;
 	command("list");
 	expect("paused by the operator, and the host is full\r\n");
-	command("resume web");
-	command("resume web");
+	command("resume web"); /* both reasons */
 	expect("web: it goes on when the host has memory for it");
 	vms[1].state = VM_FORGOTTEN;
 	command("info db");
