@@ -92,9 +92,11 @@ static void wait_for_processors(struct settlement *s, struct view *v, u64 genera
 {
 	const struct mem_env *env = s->settler->env;
 	for (unsigned cpu = 0; cpu < MAX_CPUS; cpu++)
-		while (may_use(v, cpu, generation)) {
+		for (u32 turns = 1; may_use(v, cpu, generation); turns++) {
 			at_point(POINT_SETTLE_WAIT);
 			env->relax(env->context);
+			if (turns % SETTLE_KICK_AGAIN == 0)
+				env->kick(env->context, cpu); /* an emulator may lose one (docs/svm.md) */
 		}
 }
 

@@ -19,6 +19,7 @@
 
 #define SETTLE_RUNS 64u
 #define SETTLE_VIEWS 4u
+#define SETTLE_KICK_AGAIN 0x10000u /* turns of waiting */
 
 struct settler { /* what every settlement of the host shares */
 	struct flush_clock clock;
