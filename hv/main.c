@@ -5,7 +5,6 @@
 #include "hv/hv.h"
 #include "x86/boot/boot.h"
 #include "x86/boot/options.h"
-#include "x86/cpu/power.h"
 #include "x86/cpu/log.h"
 #include "x86/cpu/regs.h"
 #include "x86/irq/irq.h"
@@ -25,11 +24,6 @@ void hv_kick(struct cpu *c)
 	space_serve(c);
 }
 
-static void secondary_running(void)
-{
-	sched_loop();
-}
-
 _Atomic u32 secondaries_waiting;
 static _Atomic bool secondaries_go;
 
@@ -42,7 +36,7 @@ _Noreturn void hv_secondary(struct cpu *c)
 	while (!secondaries_go)
 		__builtin_ia32_pause();
 	backend->cpu_start(c);
-	stack_switch(CPU_STACK_TOP, secondary_running);
+	stack_switch(CPU_STACK_TOP, sched_loop);
 }
 
 /* As many clean frames as the machines that start now may want at once. */
