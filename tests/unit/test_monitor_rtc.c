@@ -204,11 +204,12 @@ static void alarm_interrupt(void **state)
 static void an_alarm_is_for_what_comes(void **state)
 {
 	(void)state;
-	at(100); /* 12:36:36 */
-	set(1, 0x30);
+	set(1, 0x77); /* never */
 	set(3, 0xc0);
 	set(5, 0xc0);
 	set(0x0b, 0x22);
+	at(100); /* 12:36:36 */
+	set(1, 0x30);
 	assert_int_equal(get(0x0c) & 0x20, 0);
 	assert_int_equal(timers.deadline[TIMER_RTC], clock_tsc(&rtc.clock, 154ull * RTC_HZ)); /* 12:37:30 */
 	at(154);
