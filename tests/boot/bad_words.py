@@ -66,8 +66,7 @@ CASES = [
     (["guest", HELLO, "--target", "bochs-turion64_tyler"], "needs shadow paging"),
     (["guest", HELLO, "--target", "bochs-corei7_haswell_4770"], "Intel"),
     *((["guest", HELLO, "--target", MODELS, *words], "is for QEMU", words[0])
-      for words in (["--boot", "grub"], ["--chipset", "q35"], ["--cpu", "EPYC"], ["--interactive"], ["--points"])),
-    (["guest", HELLO, "--points", "--boot", "grub"], "boots by multiboot"),
+      for words in (["--boot", "grub"], ["--chipset", "q35"], ["--cpu", "EPYC"], ["--interactive"])),
     (["guest", HELLO, "--log", "/nowhere/log"], "there is no folder '/nowhere'"),
     (["guest", HELLO, "--log", "/tmp"], "it must be a file"),
     *((["guest", HELLO, option], "needs a value") for option in lab.guest.OPTIONS if option not in lab.guest.FLAGS),

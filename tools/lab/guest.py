@@ -89,8 +89,7 @@ def take_option(r, option, value):
 
 def check_bochs(r):
     check_model(r.target[len("bochs-"):])
-    for option, asked in (("--boot", r.boot != "multiboot"), ("--chipset", r.chipset != "pc"), ("--cpu", r.cpu), ("--interactive", r.interactive),
-                          ("--points", r.points)):
+    for option, asked in (("--boot", r.boot != "multiboot"), ("--chipset", r.chipset != "pc"), ("--cpu", r.cpu), ("--interactive", r.interactive)):
         if asked:
             raise Refused(f"{option} is for QEMU, and the target {r.target} is Bochs")
     if not shutil.which("bochs"):
@@ -102,8 +101,6 @@ def check_target(r):
         raise Refused(f"--chipset is pc or q35, not '{r.chipset}'")
     if r.boot not in BOOTS:
         raise Refused(f"--boot is one of {', '.join(BOOTS)}, not '{r.boot}'")
-    if r.points and r.boot != "multiboot":
-        raise Refused(f"--points boots by multiboot, not by '{r.boot}'")
     if r.target == "qemu-svm-nonpt":
         raise Refused("target qemu-svm-nonpt cannot run yet: it needs shadow paging, and this version has nested paging only")
     if r.target.startswith("bochs-"):
