@@ -12,18 +12,6 @@ optional=smep,smap,umip,gib-pages,fsgsbase,pge,x2apic,tsc-deadline,invariant-tsc
 expect "it lives without whatever a processor may lack" 0 "^DEBIAN-UP" $machine guest debian --timeout 100 --hypervisor "hide=$optional"
 expect "  without XSAVE as well" 0 "^DEBIAN-UP" $machine guest debian --timeout 100 --hypervisor "hide=$optional,xsave"
 
-# Types when the shell is there, as a person would.
-type_into() {
-	for _ in $(seq 100); do
-		grep -q "powers it off" "$1" && break
-		sleep 1
-	done
-	sleep 2
-	printf 'echo "sum $((6 * 7))"\n'
-	sleep 2
-	printf 'exit\n'
-	sleep 5
-}
 : > "$scratch/shell"
 type_into "$scratch/shell" | timeout 150 $machine guest debian --cmdline shell --interactive > "$scratch/shell" 2>&1
 status=$?

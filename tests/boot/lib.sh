@@ -47,6 +47,19 @@ expect_log() {
 	fi
 }
 
+# Types into the shell of the Debian guest when it is there, as a person would; FILE keeps its console.
+type_into() {
+	for _ in $(seq 100); do
+		grep -q "powers it off" "$1" && break
+		sleep 1
+	done
+	sleep 2
+	printf 'echo "sum $((6 * 7))"\n'
+	sleep 2
+	printf 'exit\n'
+	sleep 5
+}
+
 # So many machines have ended as the REGEX says, by the log of the last run.
 ends() { grep -cE "^end: $1" "$scratch/log"; }
 count_is() { # TITLE WANTED GOT
