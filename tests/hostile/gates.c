@@ -79,14 +79,6 @@ __asm__(
 "low_sp:	.quad 0\n"
 "	.text\n");
 
-static volatile u32 ipis;
-
-static void on_ipi(struct regs *r)
-{
-	(void)r;
-	ipis++;
-	lapic_eoi();
-}
 
 static u32 low_call(const char *where, u64 number, u64 rbx, u64 rcx, u64 rdx, u64 rsi)
 {
@@ -104,20 +96,20 @@ static void let_in(void)
 
 static void from(const char *name, const char *where, u32 self)
 {
-	u32 before = ipis;
+	u32 before = ipis_taken;
 
 	say("# %s\n", name);
 	check_equal("what is no call: -ENOSYS in 32 bits", low_call(where, 77, 0, 0, 0, 0), ENOSYS);
 	check_equal("an interrupt to this processor is sent", low_call(where, SEND_IPI, 1, 0, self, IPI), 1);
 	let_in();
-	check_equal("  and comes, once", ipis, before + 1);
+	check_equal("  and comes, once", ipis_taken, before + 1);
 	check_equal("one from a number that no APIC has reaches nobody", low_call(where, SEND_IPI, 0xffffffff, 0xffffffff, 0x80000000, IPI), 0);
 	check_equal("  nor from the last that 32 bits hold", low_call(where, SEND_IPI, 0xffffffff, 0xffffffff, 0xffffffff, IPI), 0);
 	check_equal("polling is answered", low_call(where, POLL_IRQ, 0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff), 0);
 	check_equal("a kick to nobody", low_call(where, KICK, 0, 0xffffffff, 0, 0), 0);
 	check_equal("yielding to nobody", low_call(where, YIELD, 0x80000000, 0, 0, 0), 0);
 	let_in();
-	check_equal("nothing else has come", ipis, before + 1);
+	check_equal("nothing else has come", ipis_taken, before + 1);
 }
 
 /* --- ring 3 ---------------------------------------------------------------------------------------------- */
@@ -144,7 +136,7 @@ static void call_user(void *arg)
 
 static void ring3(void)
 {
-	u32 before = ipis;
+	u32 before = ipis_taken;
 
 	say("# ring 3\n");
 	user_answer = 0;
@@ -154,7 +146,7 @@ static void ring3(void)
 	check("32-bit code returns", !guarded_user_at(SEL_USER32, (word)user_32, (word)(user_stack + sizeof user_stack), 0));
 	check_equal("  refused", user_answer, EPERM);
 	let_in();
-	check_equal("no interrupt has been sent", ipis, before);
+	check_equal("no interrupt has been sent", ipis_taken, before);
 }
 
 GUEST(gates)
@@ -167,7 +159,7 @@ GUEST(gates)
 	lapic_enable();
 	tsc_per_ms();
 	self = lapic_x2() ? lapic_read(APIC_ID) : lapic_read(APIC_ID) >> 24;
-	handlers[IPI] = on_ipi;
+	handlers[IPI] = take_ipi;
 	copy((void *)(word)LOW, low_begin, (size_t)(low_end - low_begin));
 	from("32-bit code", low_32, self);
 	from("16-bit protected mode", low_16, self);

@@ -33,14 +33,6 @@ enum { PLACES = sizeof places / sizeof places[0] };
 
 static u64 place(unsigned i) { return places[i].at ? places[i].at : ram_end; }
 
-static volatile u32 ipis;
-static void on_ipi(struct regs *r)
-{
-	(void)r;
-	ipis++;
-	lapic_eoi();
-}
-
 /* --- pages that are named by an MSR ---------------------------------------------------------------------------- */
 
 static void pages(const char *name, u32 msr, u64 enable, u64 alignment)
@@ -91,13 +83,13 @@ static void crooked(void)
 
 static void own_ipi(void)
 {
-	u32 before = ipis;
+	u32 before = ipis_taken;
 
 	lapic_icr(lapic_x2() ? lapic_read(APIC_ID) : lapic_read(APIC_ID) >> 24, IPI);
 	irqs_on();
 	delay_us(SETTLE_US);
 	irqs_off();
-	check_equal("  an interrupt comes, and ends as without it", ipis, before + 1);
+	check_equal("  an interrupt comes, and ends as without it", ipis_taken, before + 1);
 }
 
 /* The flag's place is not looked at before it is used. */
@@ -192,7 +184,7 @@ GUEST(writers)
 	find_end();
 	lapic_enable();
 	tsc_per_ms();
-	handlers[IPI] = on_ipi;
+	handlers[IPI] = take_ipi;
 	pages("a clock is refused", MSR_TIME, ENABLE, 4);
 	pages("by its old number too", MSR_TIME_OLD, ENABLE, 4);
 	pages("a wall clock is refused", MSR_WALL, 0, 4);

@@ -324,6 +324,9 @@ bool lapic_x2(void);
 u32 lapic_id(void);                           /* this processor's */
 /* The vector's bit in ISR, TMR or IRR. */
 bool lapic_bit(u32 bank, unsigned vector);
+/* A handler of interrupts by whatever processor: counts them, and says EOI. */
+void take_ipi(struct regs *r);
+extern volatile u32 ipis_taken;
 
 #ifdef __x86_64__
 /*

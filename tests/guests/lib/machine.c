@@ -206,6 +206,15 @@ void lapic_icr(u32 destination, u32 command)
 		relax();
 }
 
+volatile u32 ipis_taken;
+
+void take_ipi(struct regs *r)
+{
+	(void)r;
+	__atomic_fetch_add(&ipis_taken, 1, __ATOMIC_SEQ_CST);
+	lapic_eoi();
+}
+
 void lapic_eoi(void)
 {
 	lapic_write(APIC_EOI, 0);

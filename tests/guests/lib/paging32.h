@@ -44,4 +44,20 @@ static inline unsigned accesses_wrong(unsigned way, bool wp)
 	       (!got_w && (trap.error != (PF_P | PF_W | (user ? PF_U : 0u)) || trap.cr2 != WINDOW));
 }
 
+/* How often WINDOW, which shows A, did not, or A itself did not, while paging goes off and on 20 times; `between`: done while it is off. */
+static inline unsigned off_and_on_wrong(volatile u32 *a, void (*between)(unsigned turn))
+{
+	unsigned wrong = 0;
+
+	*a = 0x1234;
+	for (unsigned i = 0; i < 20; i++) {
+		write_cr0(read_cr0() & ~CR0_PG);
+		between(i);
+		wrong += *a != 0x1234;
+		write_cr0(read_cr0() | CR0_PG);
+		wrong += *(volatile u32 *)WINDOW != 0x1234;
+	}
+	return wrong;
+}
+
 #endif
