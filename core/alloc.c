@@ -287,8 +287,8 @@ status alloc_block_clean(struct alloc *a, struct alloc_preparing *p, enum frame_
 	return OK;
 }
 
-/* Frames that are out of the bitmaps come back, each as clean or dirty as its flag says. */
-static void put_frames(struct alloc *a, hfn_t first, u32 count)
+/* Each as clean or dirty as its flag says. */
+void alloc_undo(struct alloc *a, hfn_t first, u32 count)
 {
 	lock_take(&a->lock);
 	while (count) {
@@ -309,16 +309,17 @@ static void put_frames(struct alloc *a, hfn_t first, u32 count)
 
 static void come_back(struct alloc *a, hfn_t first, u32 count)
 {
-	put_frames(a, first, count);
+	alloc_undo(a, first, count);
 	__atomic_fetch_add(&a->came, 1, __ATOMIC_SEQ_CST);
 }
 
-void alloc_cancel(struct alloc *a, struct alloc_preparing *p)
+bool alloc_cancel(struct alloc *a, struct alloc_preparing *p)
 {
 	if (hfn_is_none(p->first))
-		return;
+		return false;
 	come_back(a, p->first, BLOCK_FRAMES);
 	*p = (struct alloc_preparing){ .first = HFN_NONE };
+	return true;
 }
 
 bool alloc_scrub_slice(struct alloc *a)
@@ -347,17 +348,12 @@ bool alloc_scrub_slice(struct alloc *a)
 	return true;
 }
 
-void alloc_undo(struct alloc *a, hfn_t first, u32 count)
-{
-	put_frames(a, first, count);
-}
-
 void alloc_give_back(struct alloc *a, hfn_t first, u32 count)
 {
 	struct frame *f = run_of(a, first, count);
 	for (u32 i = 0; i < count; i++)
 		f[i].flags |= FRAME_DIRTY;
-	put_frames(a, first, count);
+	alloc_undo(a, first, count);
 }
 
 void alloc_look(const struct alloc *a, hfn_t f, bool *is_free, bool *is_clean)

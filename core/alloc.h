@@ -56,7 +56,8 @@ struct alloc_preparing {
  * (4 KiB frames may be). */
 must_use status alloc_block_clean(struct alloc *a, struct alloc_preparing *p, enum frame_kind kind, owner_t owner,
 			 hfn_t *out);
-void alloc_cancel(struct alloc *a, struct alloc_preparing *p);
+/* Gives back what is in preparation. false: nothing is. */
+bool alloc_cancel(struct alloc *a, struct alloc_preparing *p);
 
 /* For idle processors and boot: scrubs at most 32 KiB of free memory. false: nothing dirty is left. Nothing is held between two
  * calls: no frame is out of reach of a taker for longer than one slice. */

@@ -117,16 +117,20 @@ status pmap_resolve(struct pmap *p, gfn_t f, enum pmap_access access, struct pma
 	struct pt_slot slot = find(p, f);
 	if (slot.what == PT_HOLE) {
 		status st = back(p, r, f, slot.level);
-		if (st == NO_MEMORY && !hfn_is_none(p->preparing.first)) {
-			alloc_cancel(p->alloc, &p->preparing); /* of what it has in hand */
-			st = AGAIN;
-		}
 		if (st != OK)
 			return st;
 		slot = find(p, f);
 	}
 	*out = backing_at(r, f, slot);
 	return OK;
+}
+
+bool pmap_unprepare(struct pmap *p)
+{
+	lock_take(&p->lock);
+	bool had = alloc_cancel(p->alloc, &p->preparing);
+	lock_give(&p->lock);
+	return had;
 }
 
 struct pmap_backing pmap_look(const struct pmap *p, gfn_t f)

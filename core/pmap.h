@@ -63,6 +63,8 @@ must_use status pmap_add_range(struct pmap *p, gfn_t first, u64 count, enum pmap
 must_use status pmap_resolve(struct pmap *p, gfn_t f, enum pmap_access access, struct pmap_backing *out);
 /* The same without allocating or judging access: for auditor, walk and tools. */
 struct pmap_backing pmap_look(const struct pmap *p, gfn_t f);
+/* The 2 MiB block that is being prepared for it, if there is one, goes back: whoever found no memory may find that. Takes the lock. */
+bool pmap_unprepare(struct pmap *p);
 /* A contiguous guest range gives up its frames (prepare: splits 2 MiB leaves that stick out, may fail). The frames go
  * into the debt *after* the caller dropped them from every view. At most `budget` entries: AGAIN, *done frames came off. */
 must_use status pmap_release(struct pmap *p, gfn_t first, u64 count, u32 budget, struct settlement *s, u64 *done);

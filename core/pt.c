@@ -4,7 +4,8 @@
  * Stores into a live table:  publish()  a complete chain of tables, or a leaf, into a hole or over a leaf that it splits
  *                            take_out() an entry, by exchange
  *                            pt_merge() (reshape.c) a large leaf over the table whose leaves it unites, by exchange
- * The lock of the pmap behind the view is held by whoever changes; only processors (A and D) write at the same time.
+ * The lock of the pmap behind the view is held by whoever changes; only processors (A and D) write at the same time. Ring 0's own map has no
+ * pmap: x86/mm/mm.c tells why it needs none.
  */
 #include "core/bits.h"
 #include "core/pt_inside.h"

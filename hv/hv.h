@@ -86,6 +86,7 @@ void share_init(struct share *s, u64 weight);
 void entity_init(struct entity *e, enum entity_kind kind, struct vm *vm, struct share *share);
 /* The entity may have something to do. `here`: this processor will get to it soon, no other needs to be asked. */
 void sched_wake(struct entity *e);
+extern u32 sched_scrubs; /* an idle processor has free frames in hand, and calls vms_feed when they are back; by __atomic */
 void sched_wake_here(struct entity *e);
 /* If it is ready, it is the next of its share. */
 void sched_yield_to(struct entity *e);
@@ -288,7 +289,7 @@ void interrupts_request(struct vcpu *v, u32 what);
 /* Puts what can be delivered into the next entry, or asks for a window. */
 void interrupts_prepare(struct vcpu *v);
 bool interrupts_wake(struct vcpu *v); /* would a halted vCPU go on? */
-/* After an exit with eoi_lent: has the guest used it? */
+/* After an exit with eoi_lent, and when the entry does not come: has the guest used it? */
 void interrupts_take_eoi(struct vcpu *v);
 bool interrupts_stepped(struct vcpu *v);
 void interrupts_requests(struct vcpu *v, u32 requests);

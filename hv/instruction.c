@@ -208,7 +208,10 @@ static RARE status mismatch(struct vcpu *v)
 static status instruction_named(struct vcpu *v, u32 id, struct insn *i)
 {
 	status r = instruction_decode(v, i);
-	return r == NOT_THERE || (r == OK && i->id != id) ? mismatch(v) : r;
+	if (r == NOT_THERE || (r == OK && i->id != id))
+		return mismatch(v);
+	v->mismatches = 0;
+	return r;
 }
 
 #define PLAIN_LENGTH 2u

@@ -2,7 +2,7 @@
  * pause: a VM stands still while any reason holds. Its entities leave at their next look, what wakes them meanwhile is remembered.
  *
  * Memory is promised, not given: a fault that finds none changes nothing and pauses its VM for that reason. Whoever gives frames back calls
- * vms_feed; the fault then happens again. A frame that came between the failed fault and the pause is not missed: the allocator counts.
+ * vms_feed afterwards; the fault then happens again. A frame that came between the failed fault and the pause is not missed: the allocator counts.
  */
 #include "core/bits.h"
 #include "hv/hv.h"
@@ -50,14 +50,17 @@ void vm_resume(struct vm *vm, enum vm_pause why)
 		change(vm, 0, why);
 }
 
-/* Whether anybody is left who could give memory back. Lock held: of several that find none at once, the last to pause is not fed. */
+/*
+ * Whether anybody is left who could give memory back: a machine, a processor that scrubs some, the operator. Lock held: of several that find none
+ * at once, the last to pause is not fed.
+ */
 static bool may_be_fed(const struct vm *vm)
 {
 	for (u32 i = 0; i < vm_count; i++)
 		if (&vms[i] != vm && vms[i].state != VM_DEFINED && vms[i].state != VM_FORGOTTEN &&
 		    (vms[i].state == VM_ENDING || !(vms[i].paused & PAUSE_MEMORY)))
 			return true;
-	return operator_present;
+	return operator_present || __atomic_load_n(&sched_scrubs, __ATOMIC_SEQ_CST);
 }
 
 /* Of those that find none, `vm` is one, who has most: not who asks last, for that can be arranged. Lock held. */
@@ -74,9 +77,14 @@ void vm_starve(struct vm *vm, u64 came_at)
 {
 	if (vm->paused & PAUSE_MEMORY)
 		return;
+	if (pmap_unprepare(&vm->pmap)) {
+		vms_feed();
+		return;
+	}
 	lock_take(&lock);
 	__atomic_fetch_or(&vm->paused, PAUSE_MEMORY, __ATOMIC_SEQ_CST); /* whoever gives some back now sees it, or is seen */
-	bool came = __atomic_load_n(&mm.alloc.came, __ATOMIC_SEQ_CST) != came_at, fed = may_be_fed(vm);
+	/* One that is ending already neither waits nor has others ended. */
+	bool came = vm->state != VM_RUNNING || __atomic_load_n(&mm.alloc.came, __ATOMIC_SEQ_CST) != came_at, fed = may_be_fed(vm);
 	struct vm *ends = came || fed ? NULL : greediest(vm);
 	if (came || ends == vm)
 		vm->paused &= ~(u32)PAUSE_MEMORY;

@@ -422,17 +422,17 @@ static enum turn run_entity(struct sched_cpu *s, struct entity *e)
 	return turns[e->kind](s->cpu, e);
 }
 
+u32 sched_scrubs;
+
 /* One processor at a time, and none before the first VM is there: they would only queue for the allocator. */
 static bool scrub_idly(void)
 {
-	static u32 busy;
-	bool more = false;
-	if (!vm_count || __atomic_exchange_n(&busy, 1, __ATOMIC_ACQUIRE))
+	bool dirty = mm.alloc.free_frames != mm.alloc.clean_frames;
+	if (!dirty || !vm_count || __atomic_exchange_n(&sched_scrubs, 1, __ATOMIC_SEQ_CST))
 		return false;
-	more = alloc_scrub_slice(&mm.alloc);
-	if (more && mm.alloc.free_frames <= SCRUB_SLICE_FRAMES)
-		vms_feed(); /* who looked meanwhile found none */
-	__atomic_store_n(&busy, 0, __ATOMIC_RELEASE);
+	bool more = alloc_scrub_slice(&mm.alloc);
+	__atomic_store_n(&sched_scrubs, 0, __ATOMIC_SEQ_CST);
+	vms_feed(); /* who looked meanwhile found less, and may have been told to wait for this */
 	return more;
 }
 

@@ -105,8 +105,11 @@ enum turn vcpu_turn(struct cpu *c, struct entity *e)
 		v->g->want.interrupt = false;
 		if (FREQUENT(!interrupts_quiet(v, vm), 0))
 			interrupts_prepare(v);
-		if (FREQUENT(c->events != 0, 0))
+		if (FREQUENT(c->events != 0, 0)) {
+			if (v->eoi_lent)
+				interrupts_take_eoi(v); /* what comes before the entry may be an interrupt that must wait for this end */
 			continue; /* what came in the lines above, some of which take interrupts, is not slept over in the guest */
+		}
 		enum exit_kind kind = enter(c, v);
 		at_hv_point(v, HV_POINT_EXIT);
 		v->exits[kind]++;

@@ -374,13 +374,14 @@ static void misplaced_modules(void **state)
 		{ 0x0ff000, 0x1001, false }, { 0x40000000, 1, false }, { 0x40000000, 0, true },
 		{ 0x1ff000, 0x1001, false }, { 0x400000, 0x1000, false }, { 0x400fff, 1, false }, /* the image's pages */
 		{ 0x701800, 0x800, false }, { 0x702fff, 2, false }, { 0x701fff, 1, false }, { 0x6ff000, 0x1001, true },
-		{ 0x6ff000, 0x2001, false }, { 0x701800, 0, true }, /* the first module's */
+		{ 0x6ff000, 0x2001, false }, { 0x701800, 0, true }, /* the module's before it */
 	};
 	for (u32 i = 0; i < ARRAY_SIZE(table); i++) {
-		boot.module_count = 2;
-		boot.module[0] = (struct boot_module){ hpa(0x701800), 0x1000, "" };
-		boot.module[1] = (struct boot_module){ hpa(table[i].first), table[i].bytes, "" };
-		assert_ptr_equal(memory_map_misplaced(&boot), table[i].good ? NULL : &boot.module[1]);
+		boot.module_count = 3;
+		boot.module[0] = (struct boot_module){ hpa(0x700000), 0, "" }; /* has no page that others could take */
+		boot.module[1] = (struct boot_module){ hpa(0x701800), 0x1000, "" };
+		boot.module[2] = (struct boot_module){ hpa(table[i].first), table[i].bytes, "" };
+		assert_ptr_equal(memory_map_misplaced(&boot), table[i].good ? NULL : &boot.module[2]);
 	}
 }
 

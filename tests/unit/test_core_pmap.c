@@ -292,7 +292,9 @@ static void test_a_block_in_hand_is_not_withheld(void **state)
 	alloc_give_back(&s->alloc, block, BLOCK_FRAMES);
 	assert_int_equal(pmap_resolve(p, gfn(BLOCK_FRAMES), PMAP_READ, &b), AGAIN);
 	assert_int_equal(s->alloc.free_frames, 0);
-	assert_int_equal(pmap_resolve(p, gfn(4 * BLOCK_FRAMES), PMAP_READ, &b), AGAIN);
+	assert_int_equal(pmap_resolve(p, gfn(4 * BLOCK_FRAMES), PMAP_READ, &b), NO_MEMORY);
+	assert_true(pmap_unprepare(p)); /* as who found none does before he waits */
+	assert_false(pmap_unprepare(p));
 	assert_int_equal(pmap_resolve(p, gfn(4 * BLOCK_FRAMES), PMAP_READ, &b), OK);
 	assert_int_equal(resolve(p, BLOCK_FRAMES, PMAP_READ, &b), OK);
 }

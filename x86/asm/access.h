@@ -58,16 +58,6 @@ ACCESS_WIDTH(32, "l")
 ACCESS_WIDTH(64, "q")
 #undef ACCESS_WIDTH
 
-/* False: #GP, there is no such MSR. */
-static inline bool rdmsr_or_fault(u32 msr, u64 *value)
-{
-	bool good = true;
-	u32 low = 0, high = 0;
-	__asm__ volatile(OR_FAULT("rdmsr") : "+a"(low), "+d"(high), [good] "+q"(good) : "c"(msr));
-	*value = (u64)high << 32 | low;
-	return good;
-}
-
 /* False: #GP; the bits or their combination are not for this processor (or a guest's XCR0 was refused). */
 static inline bool xsetbv_or_fault(u32 index, u64 value)
 {

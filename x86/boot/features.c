@@ -2,13 +2,13 @@
  * features: CPUID read once into names; a table of bits, then the few that need more than a bit.
  *
  * Nobody else in ring 0 asks CPUID what the host has, and what guests are told of it passes here: what hide= takes away is away
- * everywhere.
+ * everywhere (x2APIC and the TSC's deadline stay in guests: those are hv/lapic.c's own).
  */
 #include "x86/boot/start.h"
 
 #include "core/bits.h"
-#include "x86/asm/access.h"
 #include "x86/asm/insn.h"
+#include "x86/asm/probe.h"
 #include "x86/boot/options.h"
 #include "x86/cpu/log.h"
 #include "x86/cpu/regs.h"
@@ -201,7 +201,7 @@ void features_log(u64 hide)
 
 /*
  * LFENCE ends speculation, as guests are told (hv/msr.c). On Zen 2 a register file that is not cleared would show a guest what another one
- * had there (CVE-2023-20593). Models that have no such register need neither.
+ * had there (CVE-2023-20593). Models that have no such register need neither; a hypervisor below may let through the first only, or nothing.
  */
 static void set_decode(void)
 {
@@ -209,8 +209,11 @@ static void set_decode(void)
 	u32 model = (signature >> 4 & 15) | (signature >> 12 & 0xf0);
 	bool zen2 = family == 0x17 && model >= 0x30 && (model & 0xf0) != 0x50;
 	u64 value;
-	if (memcmp(features.vendor, "AuthenticAMD", 12) == 0 && family >= 0x10 && rdmsr_or_fault(MSR_DE_CFG, &value))
-		wrmsr(MSR_DE_CFG, value | DE_CFG_LFENCE_SERIALIZING | (zen2 ? DE_CFG_FP_BACKUP_FIX : 0));
+	if (memcmp(features.vendor, "AuthenticAMD", 12) != 0 || family < 0x10 || !rdmsr_or_fault(MSR_DE_CFG, &value))
+		return;
+	value |= DE_CFG_LFENCE_SERIALIZING;
+	if (!zen2 || !wrmsr_or_fault(MSR_DE_CFG, value | DE_CFG_FP_BACKUP_FIX))
+		(void)wrmsr_or_fault(MSR_DE_CFG, value);
 }
 
 void cpu_enable(void)

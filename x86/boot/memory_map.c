@@ -155,7 +155,7 @@ static u64 in_the_way(const struct boot_info *boot, u64 first, u64 bytes, u32 mo
 		return boot->image_end.v;
 	for (u32 i = 0; i < modules; i++) {
 		module_pages(&boot->module[i], &start, &end);
-		if (first < end && first + bytes > start)
+		if (start < end && first < end && first + bytes > start)
 			return end;
 	}
 	return 0;

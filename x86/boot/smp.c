@@ -61,8 +61,8 @@ static void sync_turns(u32 me)
 
 static void adopt(struct cpu *c)
 {
+	trap_init_cpu(c); /* first: what follows may ask for what is not there */
 	cpu_enable();
-	trap_init_cpu(c);
 	apic_init_cpu(0);
 	timer_init_cpu();
 }

@@ -84,6 +84,10 @@ void mm_cpu_load(struct cpu *c)
 	view_flushed(&mm.shared, c->id, generation);
 }
 
+/*
+ * No lock is held over the tree: one entry goes, and nobody else's store meets it. Its tables stand since boot, each block of the pool has an
+ * entry of its own, and this block is the pool's no more, and free only once the debt is settled: env_pool_map is not asked for it before.
+ */
 bool mm_shrink_pool(void)
 {
 	hfn_t first;
