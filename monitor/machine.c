@@ -182,7 +182,7 @@ static void a20_out(struct machine *m, u32 offset, u32 size, u32 value)
 	pm_act(m);
 }
 
-/* There is no keyboard: nothing to read, and ready for a command, of which one is carried out. Who waits for either does not wait for ever. */
+/* There is no keyboard: never anything to read, and always ready for a command, of which one is carried out and none answered. */
 static u32 keyboard_in(struct machine *m, u32 offset, u32 size)
 {
 	(void)m, (void)offset, (void)size;

@@ -13,6 +13,7 @@ trap 'rm -rf "$scratch"' EXIT
 
 # In this test's group of processes, which is ended as one (tools/lab/group.py).
 timeout() { command timeout --foreground "$@"; }
+export -f timeout
 
 fails() { # SENTENCE [FILE]: the file's end says more
 	echo "FAIL $1"

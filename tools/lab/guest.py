@@ -1,6 +1,7 @@
 """
 guest: one image as the only VM of a host, without an operator: what was asked, the machine for it, and what its end means.
 """
+import contextlib
 import os
 import re
 import shutil
@@ -220,7 +221,7 @@ def run_machine(r, scratch):
     environment = dict(os.environ, TERM="xterm") if bochs else None
     if r.interactive:
         say(f"The guest's console follows. {ESCAPE_WORDS} leaves at once.")
-    with terminal_kept():
+    with terminal_kept() if r.interactive else contextlib.nullcontext():
         process = subprocess.Popen(command, stdin=None if r.interactive else subprocess.DEVNULL, stdout=quiet,
                                    stderr=quiet, env=environment)
         try:

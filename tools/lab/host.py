@@ -6,10 +6,11 @@ import fcntl
 import itertools
 import os
 import re
-import signal
 import subprocess
 import sys
 import termios
+
+from lab import group
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.path.join(TOP, "build")
@@ -18,7 +19,7 @@ MIB = 1 << 20
 MOST_NUMBER, MOST_MEBIBYTES = 1000000, 1 << 24
 STOP_SECONDS = 2  # in which an emulator that is asked to end does
 # QEMU's key for itself is Ctrl-A otherwise, which shells and editors in a guest need.
-ESCAPE_CODE, ESCAPE_WORDS = 0x1c, "Ctrl-\\ X"
+ESCAPE_CODE, ESCAPE_WORDS = 0x1c, "Ctrl-\\ x"
 # How the host boots: (by UEFI, what from). QEMU itself can be the loader; else it is GRUB, from a disc that is also the image of a USB stick.
 BOOTS = {"multiboot": (False, "kernel"), "grub": (False, "disc"), "grub-efi": (True, "disc"), "usb": (False, "stick"), "usb-efi": (True, "stick")}
 UEFI = ("/usr/share/ovmf/OVMF.fd", "/usr/share/qemu/OVMF.fd")
@@ -174,15 +175,18 @@ def stop(process):
 
 
 def end_by_signal():
-    """SIGINT and SIGTERM end this by way of all that cleans up."""
-    for one in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(one, lambda number, _: sys.exit(128 + number))
+    """A signal ends this by way of all that cleans up."""
+    group.end_by(lambda number: sys.exit(128 + number))
+
+
+def at_terminal():
+    return sys.stdin is not None and sys.stdin.isatty()
 
 
 @contextlib.contextmanager
 def terminal_kept():
     """QEMU makes the terminal raw and non-blocking; it may be killed before it has undone that."""
-    if not sys.stdin.isatty():
+    if not at_terminal():
         yield
         return
     terminal = sys.stdin.fileno()

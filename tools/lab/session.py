@@ -11,7 +11,7 @@ import sys
 import tempfile
 
 from lab.build import build
-from lab.host import BUILD, ESCAPE_WORDS, KERNEL, Host, Refused, claim, qemu_command, read_text, say, stop, terminal_kept
+from lab.host import BUILD, ESCAPE_WORDS, KERNEL, Host, Refused, at_terminal, claim, qemu_command, read_text, say, stop, terminal_kept
 
 MACHINES = ("web", "db", "mail")
 SPARE = "spare"
@@ -57,7 +57,7 @@ def run_session():
         say("This terminal is the operator's console. `console web` leads to a shell, Ctrl-] on to the next; `quit` ends all;"
             f" {ESCAPE_WORDS} leaves at once.")
         say(f"What Ringmur logs: {os.path.relpath(log)}")
-        if not sys.stdin.isatty():
+        if not at_terminal():
             say("Standard input is no terminal: `quit` must come by it, else this goes on for ever. ./run --smoke needs nobody who types.")
         process = subprocess.Popen(command)
         try:

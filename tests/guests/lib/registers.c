@@ -44,8 +44,7 @@ static u32 rdtscp_aux(void)
 
 /* --- MPX: four bounds, and where their table is. Nobody offers it, but an emulator may let it be switched on all the same. --- */
 
-enum { XCR0_MPX = 3 << 3, AT_HEADER = 512, AT_BOUNDS = 960, AT_TABLE = 1024, SET_BYTES = 4096 };
-static u8 mpx_area[SET_BYTES] __attribute__((aligned(64)));
+enum { XCR0_MPX = 3 << 3, AT_HEADER = 512, AT_BOUNDS = 960, AT_TABLE = 1024, SET_BYTES = 1088 };
 
 static void switch_mpx_on(void *arg)
 {
@@ -55,24 +54,29 @@ static void switch_mpx_on(void *arg)
 
 static void read_mpx(struct registers *s)
 {
+	u8 area[SET_BYTES] __attribute__((aligned(64)));
 	u64 xcr0 = xgetbv0();
 
+	for (unsigned i = 0; i < sizeof area; i++)
+		area[i] = 0;
 	xsetbv0(XCR0_X87 | XCR0_SSE | XCR0_MPX);
-	__asm__ volatile("xsave64 (%0)" : : "r"(mpx_area), "a"(XCR0_MPX), "d"(0) : "memory");
+	__asm__ volatile("xsave64 (%0)" : : "r"(area), "a"(XCR0_MPX), "d"(0) : "memory");
 	xsetbv0(xcr0);
-	copy(s->bounds, mpx_area + AT_BOUNDS, sizeof s->bounds);
-	copy(&s->bounds_table, mpx_area + AT_TABLE, sizeof s->bounds_table);
+	copy(s->bounds, area + AT_BOUNDS, sizeof s->bounds);
+	copy(&s->bounds_table, area + AT_TABLE, sizeof s->bounds_table);
 }
 
 static void load_mpx(const struct registers *s)
 {
-	for (unsigned i = 0; i < sizeof mpx_area; i++)
-		mpx_area[i] = 0;
-	mpx_area[AT_HEADER] = XCR0_MPX;
-	copy(mpx_area + AT_BOUNDS, s->bounds, sizeof s->bounds);
-	copy(mpx_area + AT_TABLE, &s->bounds_table, sizeof s->bounds_table);
+	u8 area[SET_BYTES] __attribute__((aligned(64)));
+
+	for (unsigned i = 0; i < sizeof area; i++)
+		area[i] = 0;
+	area[AT_HEADER] = XCR0_MPX;
+	copy(area + AT_BOUNDS, s->bounds, sizeof s->bounds);
+	copy(area + AT_TABLE, &s->bounds_table, sizeof s->bounds_table);
 	xsetbv0(XCR0_X87 | XCR0_SSE | XCR0_MPX);
-	__asm__ volatile("xrstor64 (%0)" : : "r"(mpx_area), "a"(XCR0_MPX), "d"(0) : "memory");
+	__asm__ volatile("xrstor64 (%0)" : : "r"(area), "a"(XCR0_MPX), "d"(0) : "memory");
 }
 
 /* --- reading and writing all of them ------------------------------------------------------------------------------ */
