@@ -11,6 +11,7 @@ enum hv_point {
 	HV_POINT_EXIT = POINTS_END, /* a vCPU has come out, nothing has been looked at */
 	HV_POINT_FETCH,             /* it is known where its instruction lies, nothing has been read */
 	HV_POINT_OPERAND,           /* the emulator wants an operand, nothing has been translated */
+	HV_POINT_ENTRY,             /* what it enters with is decided, its processor's events have not been looked at again */
 	HV_POINT_RESUMES,           /* the vCPU is to run again, its page says still that it does not */
 };
 

@@ -105,6 +105,7 @@ enum turn vcpu_turn(struct cpu *c, struct entity *e)
 		v->g->want.interrupt = false;
 		if (FREQUENT(!interrupts_quiet(v, vm), 0))
 			interrupts_prepare(v);
+		at_hv_point(v, HV_POINT_ENTRY);
 		if (FREQUENT(c->events != 0, 0)) {
 			if (v->eoi_lent)
 				interrupts_take_eoi(v); /* what comes before the entry may be an interrupt that must wait for this end */

@@ -14,6 +14,7 @@ enum points_command {
 	POINTS_STOP,    /* RDI: the point, R8: the vCPU and until which point of another processor (points_order()) */
 	POINTS_STATE,   /* answer: enum points_state */
 	POINTS_LET_GO,  /* the one that is stopped goes on; answer: what the state was */
+	POINTS_ASK,     /* the processor of the one that is stopped is to look whether others wait */
 	POINTS_FORGET,  /* the order, if nobody has come to the point yet */
 	POINTS_TAG,     /* RDI: vCPU. Answer: which tag its translations are under, another number for every new one; 0: none */
 	POINTS_SPLIT,   /* RDI: guest-physical address: the nested view's large leaf there becomes small ones */

@@ -178,6 +178,7 @@ static u64 command(struct vcpu *v, u32 what, u64 a, u64 b)
 	case POINTS_STOP: return order_stop(v, a, b);
 	case POINTS_STATE: return state();
 	case POINTS_LET_GO: return let_go();
+	case POINTS_ASK: return __atomic_fetch_or(&cpus[order.cpu].events, CPU_RESCHED, __ATOMIC_SEQ_CST);
 	case POINTS_FORGET: return becomes(POINTS_WAITING, POINTS_NONE) || becomes(POINTS_LATER, POINTS_NONE);
 	case POINTS_TAG: return tag_of(vm, a);
 	case POINTS_SPLIT: return split(vm, gpa(a));
