@@ -6,7 +6,6 @@
 #include "monitor/lib/log.h"
 #include "monitor/lib/string.h"
 
-#define IDENT_BYTES 16u
 #define IDENT_CLASS 4u
 #define IDENT_DATA 5u
 #define CLASS_32 1u

@@ -277,6 +277,19 @@ static const void *lies_nowhere(void *context, u64 address, u64 bytes)
 	return NULL;
 }
 
+static void read_two_of_a_name(void **state)
+{
+	const struct reader nowhere = { lies_nowhere, NULL };
+	struct options o = { .operator = ANSWER_AUTO };
+	struct boot_info loaded = { .module_count = 4, .module = { { .cmdline = "vms" }, { .cmdline = "vmlinuz" }, { .cmdline = "vmlinuz2" }, { .cmdline = "" } } };
+	(void)state;
+	assert_string_equal(machines_read(&nowhere, &loaded, &o), "the module vms does not lie in memory that can be read");
+	loaded.module[2].cmdline = "vmlinuz quiet";
+	assert_string_equal(machines_read(&nowhere, &loaded, &o), "two boot modules are called vmlinuz; each needs its own name");
+	loaded.module[2].cmdline = "vms";
+	assert_string_equal(machines_read(&nowhere, &loaded, &o), "two boot modules are called vms; each needs its own name");
+}
+
 static void read_what_is_not_there(void **state)
 {
 	const struct reader nowhere = { lies_nowhere, NULL };
@@ -297,7 +310,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(defaults), cmocka_unit_test(several), cmocka_unit_test(disks), cmocka_unit_test(wrong_words),
-		cmocka_unit_test(wrong_texts), cmocka_unit_test(at_the_borders), cmocka_unit_test(many), cmocka_unit_test(long_texts), cmocka_unit_test(from_options),
+		cmocka_unit_test(wrong_texts), cmocka_unit_test(at_the_borders), cmocka_unit_test(many), cmocka_unit_test(read_two_of_a_name), cmocka_unit_test(long_texts), cmocka_unit_test(from_options),
 		cmocka_unit_test(read_as_a_whole), cmocka_unit_test(read_what_is_not_there),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

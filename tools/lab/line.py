@@ -6,15 +6,26 @@ import os
 import re
 import socket
 import subprocess
+import sys
 import threading
 import time
+
+from lab.host import Refused, number
 
 CONNECT_SECONDS = 20
 EXIT_SECONDS = 20  # in which a process that has closed its line is over
 LAST_LINES = 15  # of what came, shown when something else was waited for
 
 
-PATIENCE = float(os.environ.get("RINGMUR_PATIENCE", "1"))
+def patience():
+    text = os.environ.get("RINGMUR_PATIENCE", "1")
+    try:
+        return number("RINGMUR_PATIENCE", text, float)
+    except Refused as refused:
+        sys.exit(str(refused))
+
+
+PATIENCE = patience()
 
 
 def after(seconds):

@@ -35,7 +35,6 @@ static const struct feature_bit bits[] = {
 	{ LEAF_FEATURES, ECX, 26, AT(xsave) },       { LEAF_FEATURES, EDX, 13, AT(pge) },
 	{ LEAF_STRUCTURED, EBX, 0, AT(fsgsbase) },   { LEAF_STRUCTURED, EBX, 7, AT(smep) },
 	{ LEAF_STRUCTURED, EBX, 20, AT(smap) },      { LEAF_STRUCTURED, ECX, 2, AT(umip) },
-	{ LEAF_STRUCTURED, ECX, 3, AT(pku) },
 	{ LEAF_EXT_FEATURES, ECX, 2, AT(svm) },      { LEAF_EXT_FEATURES, EDX, 20, AT(nx) },
 	{ LEAF_EXT_FEATURES, EDX, 26, AT(gib_pages) }, { LEAF_EXT_FEATURES, EDX, 27, AT(rdtscp) },
 	{ LEAF_POWER, EDX, 8, AT(invariant_tsc) },   { LEAF_SIZES, EBX, 2, AT(x87_pointers) },
@@ -114,7 +113,7 @@ void features_cpuid(void *context, u32 leaf, u32 subleaf, u32 out[4])
 /* ---- the extended state: Intel SDM vol. 1, ch. 13; AMD APM vol. 2, 11.5 ---- */
 
 #define LEGACY_BYTES 512u /* FXSAVE */
-/* MPX too, which guests are not offered: QEMU's XSETBV asks nobody, and what a guest can switch on must be switched with it. */
+/* MPX and PKRU too, which guests are not offered: QEMU's XSETBV asks nobody, and what a guest can switch on must be switched with it. */
 #define MANAGED (XCR0_X87 | XCR0_SSE | XCR0_AVX | XCR0_MPX | XCR0_AVX512 | XCR0_PKRU)
 
 /* XCR0 as host and guests may have it. */
@@ -124,8 +123,6 @@ static u64 xsave_mask(void)
 		return XCR0_X87 | XCR0_SSE;
 	struct cpuid r = cpuid(LEAF_XSAVE, 0);
 	u64 mask = r.eax & MANAGED;
-	if (!features.pku)
-		mask &= ~(u64)XCR0_PKRU;
 	/* The three of AVX-512 come together and need AVX. */
 	if ((mask & XCR0_AVX512) != XCR0_AVX512 || !(mask & XCR0_AVX))
 		mask &= ~(u64)XCR0_AVX512;
@@ -176,16 +173,17 @@ static const struct { u32 offset; const char *name, *without; } choices[] = {
 };
 #define SENTENCE_BYTES 300u
 
-static void log_hidden(u64 hide)
+/* By the names that hide= knows. */
+static void log_names(const char *what, u64 which)
 {
 	char names[SENTENCE_BYTES];
 	const char *name;
 	u32 used = 0, offset;
 	for (u32 i = 0; (name = option_feature(i, &offset)); i++)
-		if (hide & BIT(i))
+		if (which & BIT(i))
 			used += (u32)format_text(names + used, sizeof(names) - used, " %s", name);
 	if (used)
-		log_line("processor: hidden:%s", names);
+		log_line("processor: %s:%s", what, names);
 }
 
 void features_log(u64 hide)
@@ -196,7 +194,13 @@ void features_log(u64 hide)
 		used += (u32)format_text(text + used, sizeof(text) - used, "%s %s %s", i ? "," : "", choices[i].name,
 					 *feature(choices[i].offset) ? "yes" : choices[i].without);
 	log_line("processor: %s, %u ASIDs;%s", features.vendor, features.asids, text);
-	log_hidden(hide);
+	u64 has = 0;
+	u32 offset;
+	for (u32 i = 0; option_feature(i, &offset); i++)
+		has |= *feature(offset) ? BIT(i) : 0;
+	log_names("used", has);
+	log_names("done without", ~has);
+	log_names("hidden", hide);
 }
 
 /*

@@ -201,6 +201,21 @@ void machines_from_options(const struct options *o, const struct boot_info *boot
 		format_text(at->cmdline, sizeof(at->cmdline), "%s", boot->module[0].cmdline);
 }
 
+/* Modules are called by name: the second of one name could never be. False: there is one, and `error` says so. */
+static bool judge_names(const struct boot_info *boot, char *error)
+{
+	static char name[LINE_BYTES];
+	for (u32 i = 0; i < boot->module_count; i++) {
+		format_text(name, sizeof(name), "%s", boot->module[i].cmdline);
+		u32 first = module_find(boot, first_word(name));
+		if (first != MODULE_NONE && first != i) {
+			format_text(error, WORDS_ERROR_BYTES, "two boot modules are called %s; each needs its own name", name);
+			return false;
+		}
+	}
+	return true;
+}
+
 const char *machines_read(const struct reader *reader, const struct boot_info *boot, struct options *o)
 {
 	static char error[WORDS_ERROR_BYTES];
@@ -212,6 +227,8 @@ const char *machines_read(const struct reader *reader, const struct boot_info *b
 		return machines[0].kernel != MODULE_NONE ? NULL :
 		       "no kernel was given: the first boot module is the guest's kernel (./run guest FILE)";
 	}
+	if (!judge_names(boot, error))
+		return error;
 	const struct boot_module *m = &boot->module[lines];
 	const char *text = reader_at(reader, m->first.v, m->bytes);
 	if (!text)

@@ -41,7 +41,7 @@ static const struct { const char *name; u32 offset; } feature_names[] = {
 	FEATURE("pause-filter", pause_filter), FEATURE("nx", nx), FEATURE("smep", smep), FEATURE("smap", smap),
 	FEATURE("umip", umip), FEATURE("gib-pages", gib_pages), FEATURE("xsave", xsave), FEATURE("fsgsbase", fsgsbase),
 	FEATURE("pge", pge), FEATURE("x2apic", x2apic), FEATURE("tsc-deadline", tsc_deadline),
-	FEATURE("invariant-tsc", invariant_tsc), FEATURE("pku", pku), FEATURE("rdtscp", rdtscp),
+	FEATURE("invariant-tsc", invariant_tsc), FEATURE("rdtscp", rdtscp),
 	FEATURE("x87-pointers", x87_pointers),
 };
 static_assert(ARRAY_SIZE(feature_names) <= 64, "one bit each in options.hide");

@@ -52,7 +52,7 @@ static inline void cpu_event(struct cpu *c, u32 event) { __atomic_fetch_or(&c->e
 /* What the processor offers, judged once at boot (features.c); the option hide= takes features away. */
 struct features {
 	bool svm, npt, nrip, decode_assist, clean_bits, flush_by_asid, pause_filter;
-	bool nx, smep, smap, umip, gib_pages, xsave, fsgsbase, pge, x2apic, tsc_deadline, invariant_tsc, pku, rdtscp, x87_pointers;
+	bool nx, smep, smap, umip, gib_pages, xsave, fsgsbase, pge, x2apic, tsc_deadline, invariant_tsc, rdtscp, x87_pointers;
 	u32 asids;      /* number of ASIDs, the host's 0 included */
 	u8 phys_bits;
 	u32 xsave_size; /* bytes for every component in xcr0_mask */

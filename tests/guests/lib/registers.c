@@ -29,7 +29,7 @@ static const struct {
 };
 _Static_assert(sizeof msrs / sizeof msrs[0] == MSRS, "one key each");
 
-static bool has_avx, has_xsave, has_aux, has_mpx, enabled;
+static bool has_avx, has_xsave, has_aux, enabled;
 
 static u32 rdtscp_aux(void)
 {
@@ -42,41 +42,43 @@ static u32 rdtscp_aux(void)
 #define LOAD(n) "vmovdqa " #n "*32(%0), %%ymm" #n "\n"
 #define STORE(n) "vmovdqa %%ymm" #n ", " #n "*32(%0)\n"
 
-/* --- MPX: four bounds, and where their table is. Nobody offers it, but an emulator may let it be switched on all the same. --- */
+/* --- MPX (four bounds, and where their table is) and PKRU. Nobody offers them, but an emulator may let them be switched on all the same. --- */
 
-enum { XCR0_MPX = 3 << 3, AT_HEADER = 512, AT_BOUNDS = 960, AT_TABLE = 1024, SET_BYTES = 1088 };
+enum { XCR0_MPX = 3 << 3, XCR0_PKRU = 1 << 9, AT_HEADER = 512, AT_BOUNDS = 960, AT_TABLE = 1024, AT_PKRU = 2688, SET_BYTES = 2752 };
+static u32 unoffered; /* those that can be switched on here */
 
-static void switch_mpx_on(void *arg)
+static void switch_on(void *arg)
 {
-	(void)arg;
-	__asm__ volatile(MARK "xsetbv" : : "a"(XCR0_X87 | XCR0_SSE | XCR0_MPX), "d"(0), "c"(0) : "memory");
+	__asm__ volatile(MARK "xsetbv" : : "a"(XCR0_X87 | XCR0_SSE | (u32)(word)arg), "d"(0), "c"(0) : "memory");
 }
 
-static void read_mpx(struct registers *s)
+static void read_unoffered(struct registers *s)
 {
 	u8 area[SET_BYTES] __attribute__((aligned(64)));
 	u64 xcr0 = xgetbv0();
 
 	for (unsigned i = 0; i < sizeof area; i++)
 		area[i] = 0;
-	xsetbv0(XCR0_X87 | XCR0_SSE | XCR0_MPX);
-	__asm__ volatile("xsave64 (%0)" : : "r"(area), "a"(XCR0_MPX), "d"(0) : "memory");
+	xsetbv0(XCR0_X87 | XCR0_SSE | unoffered);
+	__asm__ volatile("xsave64 (%0)" : : "r"(area), "a"(unoffered), "d"(0) : "memory");
 	xsetbv0(xcr0);
 	copy(s->bounds, area + AT_BOUNDS, sizeof s->bounds);
 	copy(&s->bounds_table, area + AT_TABLE, sizeof s->bounds_table);
+	copy(&s->pkru, area + AT_PKRU, sizeof s->pkru);
 }
 
-static void load_mpx(const struct registers *s)
+static void load_unoffered(const struct registers *s)
 {
 	u8 area[SET_BYTES] __attribute__((aligned(64)));
 
 	for (unsigned i = 0; i < sizeof area; i++)
 		area[i] = 0;
-	area[AT_HEADER] = XCR0_MPX;
+	copy(area + AT_HEADER, &unoffered, sizeof unoffered);
 	copy(area + AT_BOUNDS, s->bounds, sizeof s->bounds);
 	copy(area + AT_TABLE, &s->bounds_table, sizeof s->bounds_table);
-	xsetbv0(XCR0_X87 | XCR0_SSE | XCR0_MPX);
-	__asm__ volatile("xrstor64 (%0)" : : "r"(area), "a"(XCR0_MPX), "d"(0) : "memory");
+	copy(area + AT_PKRU, &s->pkru, sizeof s->pkru);
+	xsetbv0(XCR0_X87 | XCR0_SSE | unoffered);
+	__asm__ volatile("xrstor64 (%0)" : : "r"(area), "a"(unoffered), "d"(0) : "memory");
 }
 
 /* --- reading and writing all of them ------------------------------------------------------------------------------ */
@@ -91,8 +93,8 @@ void registers_read(struct registers *s)
 		__asm__ volatile(EACH_YMM(STORE) : : "r"(s->ymm) : "memory");
 		xsetbv0(s->xcr0);
 	}
-	if (has_mpx)
-		read_mpx(s);
+	if (unoffered)
+		read_unoffered(s);
 	for (unsigned i = 0; i < MSRS; i++)
 		s->msr[i] = msrs[i].msr == MSR_TSC_AUX && !has_aux ? 0 : rdmsr(msrs[i].msr);
 	s->aux = has_aux ? rdtscp_aux() : 0;
@@ -128,6 +130,7 @@ void registers_fill(struct registers *s, unsigned who)
 	for (unsigned i = 0; i < 8; i++)
 		s->bounds[i] = 0x0b0d000000000000ull + who * 0x100000000ull + i;
 	s->bounds_table = 0x123456000ull + who * 0x100000000ull; /* not enabled */
+	s->pkru = 0x5a5a5a50 + who * 4; /* not of key 0 */
 	s->xcr0 = has_avx && !who ? XCR0_X87 | XCR0_SSE | XCR0_AVX : XCR0_X87 | XCR0_SSE;
 	for (unsigned i = 0; i < MSRS; i++)
 		s->msr[i] = msrs[i].key[who];
@@ -164,8 +167,8 @@ void registers_load(const struct registers *s)
 		xsetbv0(XCR0_X87 | XCR0_SSE | XCR0_AVX);
 		__asm__ volatile(EACH_YMM(LOAD) : : "r"(s->ymm) : "memory");
 	}
-	if (has_mpx)
-		load_mpx(s);
+	if (unoffered)
+		load_unoffered(s);
 	if (has_xsave)
 		xsetbv0(s->xcr0);
 	__asm__ volatile("fxrstor64 (%0)" : : "r"(&s->fx) : "memory");
@@ -196,10 +199,12 @@ unsigned registers_compare(const struct registers *w, const struct registers *g,
 		note("XCR0", w->xcr0 == g->xcr0);
 	if (has_avx)
 		note("YMM", same(w->ymm, g->ymm, sizeof w->ymm));
-	if (has_mpx) {
+	if (unoffered & XCR0_MPX) {
 		note("BND0-3", same(w->bounds, g->bounds, sizeof w->bounds));
 		note("BNDCFGU", w->bounds_table == g->bounds_table);
 	}
+	if (unoffered & XCR0_PKRU)
+		note("PKRU", w->pkru == g->pkru);
 	for (unsigned i = 0; i < MSRS; i++)
 		if (msrs[i].msr != MSR_TSC_AUX || has_aux)
 			note(msrs[i].name, w->msr[i] == g->msr[i]);
@@ -237,8 +242,10 @@ void registers_check_initial(const struct registers *r)
 		check_equal("XCR0 as after reset", r->xcr0, XCR0_X87);
 	if (has_avx)
 		check("YMM zero", all_zero(r->ymm, sizeof r->ymm));
-	if (has_mpx)
+	if (unoffered & XCR0_MPX)
 		check("BND0-3 and BNDCFGU zero", all_zero(r->bounds, sizeof r->bounds) && !r->bounds_table);
+	if (unoffered & XCR0_PKRU)
+		check_equal("PKRU zero", r->pkru, 0);
 	check("DR0-3 zero", same(r->dr, none, sizeof none));
 	check_equal("DR7 as after reset", r->dr[7], 0x400);
 	check_equal("CR2 zero", r->cr2, 0);
@@ -289,7 +296,8 @@ void registers_enable(void)
 	write_cr4(read_cr4() | CR4_OSFXSR | CR4_OSXMMEXCPT | (has_xsave ? CR4_OSXSAVE : 0));
 	if (has_xsave && !enabled) { /* whoever comes first, the boot processor, tries */
 		u64 xcr0 = xgetbv0();
-		has_mpx = !guarded(switch_mpx_on, NULL);
+		unoffered |= guarded(switch_on, (void *)XCR0_MPX) ? 0 : XCR0_MPX;
+		unoffered |= guarded(switch_on, (void *)XCR0_PKRU) ? 0 : XCR0_PKRU;
 		xsetbv0(xcr0);
 	}
 	enabled = true;

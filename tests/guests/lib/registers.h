@@ -11,7 +11,7 @@ enum { GPRS = 14, MSRS = 13 };
 struct registers {
 	struct fx fx;
 	u8 ymm[XMM][32] __attribute__((aligned(32)));
-	u64 bounds[8], bounds_table;
+	u64 bounds[8], bounds_table, pkru;
 	u64 xcr0, msr[MSRS], aux, dr[8], cr0, cr2, cr4, cr8, gpr[GPRS];
 } __attribute__((aligned(64)));
 
