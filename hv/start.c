@@ -53,7 +53,7 @@ _Noreturn void ringmur_main(struct boot_info *info)
 {
 	boot_info = info;
 	host_tsc_khz = info->tsc_khz;
-	const char *missing = backend->missing();
+	const char *missing = svm_prepare();
 	if (missing)
 		refuse_start("%s", missing);
 	mm_init(info);

@@ -98,8 +98,6 @@ struct guest_mode {
 
 struct backend {
 	const char *name;
-	/* NULL: usable. Else what is missing, in words for a person. */
-	const char *(*missing)(void);
 	void (*cpu_start)(struct cpu *c);
 	/* Makes the processor state of power-on; `nested_root` is the root of the nested tables. */
 	void (*init)(struct guest_cpu *g, hpa_t nested_root);
@@ -125,6 +123,8 @@ struct backend {
 };
 
 extern const struct backend svm_backend;
+/* Its part of the start: NULL, and what all processors share is made. Else what is missing, in words for a person. */
+const char *svm_prepare(void);
 
 /* Eager switch of what VMRUN leaves alone: x87/SSE/AVX, XCR0, DR0-3, TSC_AUX. Between the two calls the processor holds the
  * guest's; afterwards it holds the initial state, so that nobody reads what a guest left. */

@@ -22,8 +22,7 @@
 
 struct features features;
 
-hpa_t svm_io_map(void) { return hpa(0x10000); }
-hpa_t svm_msr_map(void) { return hpa(0x20000); }
+u8 svm_io_map[SVM_IO_MAP_BYTES], svm_msr_map[SVM_MSR_MAP_BYTES];
 
 /* ---- which fields a clean bit covers: the manual's table, 15.15.3 ---- */
 

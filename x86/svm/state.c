@@ -4,6 +4,7 @@
 #include "x86/cpu/cpu.h"
 #include "x86/cpu/regs.h"
 #include "x86/asm/insn.h"
+#include "x86/mm/mm.h"
 #include "x86/svm/svm.h"
 
 #define ATTRIBUTES_MASK 0xfffu
@@ -35,8 +36,8 @@ static void set_controls(struct vmcb *b)
 	/* Without a filter every PAUSE would exit, and most waits are short: then none does. */
 	b->intercepts1 |= features.pause_filter ? INTERCEPT_PAUSE : 0;
 	b->pause_count = PAUSE_COUNT;
-	b->iopm_base = svm_io_map().v;
-	b->msrpm_base = svm_msr_map().v;
+	b->iopm_base = image_hpa(svm_io_map).v;
+	b->msrpm_base = image_hpa(svm_msr_map).v;
 	b->virtual_interrupt = VINTR_MASKING;
 	b->nested_control = 1;
 }

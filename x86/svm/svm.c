@@ -1,32 +1,14 @@
 /*
- * svm: whether this processor has what the engine needs, and switching it on.
+ * svm: the engine's table, and switching it on.
  */
 #include "x86/svm/svm.h"
 
 #include "x86/asm/insn.h"
 #include "x86/cpu/cpu.h"
 #include "x86/cpu/regs.h"
-#include "x86/mm/mm.h"
-
-#define ASIDS_LEAST 2u /* the host's and one more */
-
-static const char *svm_missing(void)
-{
-	if (!features.svm)
-		return "this processor has no AMD-V (CPUID 8000_0001h ECX.SVM), or the firmware has switched it off";
-	if (!features.npt)
-		return "this processor has AMD-V but no nested paging (CPUID 8000_000Ah EDX.NP), which the engine svm/nested needs";
-	if (features.asids < ASIDS_LEAST)
-		return "this processor has AMD-V but no ASIDs (CPUID 8000_000Ah EBX)";
-	return NULL;
-}
 
 static void svm_cpu_start(struct cpu *c)
 {
-	if (c->id == 0) {
-		svm_permissions_init();
-		svm_clean = features.clean_bits ? CLEAN_ALL : 0;
-	}
 	wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_SVME);
 	wrmsr(MSR_VM_HSAVE_PA, c->host_save.v);
 	vmsave(c->host_vmcb.v);
@@ -35,7 +17,6 @@ static void svm_cpu_start(struct cpu *c)
 
 const struct backend svm_backend = {
 	.name = "svm",
-	.missing = svm_missing,
 	.cpu_start = svm_cpu_start,
 	.init = svm_init_state,
 	.run = svm_run,

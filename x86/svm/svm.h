@@ -10,10 +10,10 @@
 /* asm/svm.S: one world switch. `gpr` by enum mon_gpr; RAX and RSP are in the VMCB. */
 void svm_switch(u64 *gpr, u64 guest_vmcb, u64 host_vmcb);
 
-/* permissions.c */
-hpa_t svm_io_map(void);
-hpa_t svm_msr_map(void);
-void svm_permissions_init(void);
+/* prepare.c: a set bit is an exit. */
+#define SVM_IO_MAP_BYTES  (3 * PAGE_SIZE) /* APM 15.10.1 */
+#define SVM_MSR_MAP_BYTES (2 * PAGE_SIZE) /* APM 15.11: two bits an MSR, three ranges of 2 KiB */
+extern u8 svm_io_map[SVM_IO_MAP_BYTES], svm_msr_map[SVM_MSR_MAP_BYTES];
 
 /* run.c */
 enum exit_kind svm_run(struct cpu *c, struct guest_cpu *g);
