@@ -7,8 +7,8 @@
 #include "hv/hv.h"
 #include "x86/boot/boot.h"
 #include "x86/boot/options.h"
+#include "x86/boot/start.h"
 #include "x86/cpu/log.h"
-#include "x86/cpu/power.h"
 
 #define HOST_RESERVE_FRAMES 2048u /* 8 MiB: tables, the monitor */
 

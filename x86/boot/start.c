@@ -17,6 +17,7 @@
 #include "x86/boot/memory_map.h"
 #include "x86/boot/multiboot.h"
 #include "x86/boot/options.h"
+#include "x86/cpu/format.h"
 #include "x86/cpu/power.h"
 #include "x86/cpu/log.h"
 #include "x86/cpu/stacks.h"
@@ -29,6 +30,7 @@
 #define ENTRY_PRESENT_WRITE 3ull
 #define ENTRY_LARGE 0x80ull
 #define ENTRIES 512u
+#define SENTENCE_BYTES 400u
 
 KEPT struct options options;
 KEPT static struct boot_info boot;
@@ -38,6 +40,19 @@ extern u8 image_start[], image_end[];
 extern u64 boot_pd[];
 
 void boot_tsc_is_unsteady(void) { boot.tsc_steady = false; }
+
+_Noreturn void refuse_start(const char *format, ...)
+{
+	char sentence[SENTENCE_BYTES];
+	va_list arguments;
+	va_start(arguments, format);
+	format_arguments(sentence, sizeof(sentence), format, arguments);
+	va_end(arguments);
+	log_line("error: %s", sentence);
+	while (screen.columns && options.panic == PANIC_HALT)
+		hlt(); /* whoever sits there is to read it */
+	power_off();
+}
 
 /* ---- guard pages in the early map ---- */
 

@@ -10,6 +10,8 @@
 #include "x86/cpu/cpu.h"
 
 _Noreturn void boot_start(u32 magic, u64 information);
+/* A start that cannot be: logs `error: SENTENCE`, then power_off; with a screen to read it on it stands still, but for panic=exit. */
+_Noreturn void refuse_start(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* smp.c has found two TSCs that differ: boot_info.tsc_steady is false from now on. */
 void boot_tsc_is_unsteady(void);
 

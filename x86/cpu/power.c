@@ -4,8 +4,6 @@
 #include "x86/cpu/power.h"
 
 #include "x86/asm/insn.h"
-#include "x86/cpu/format.h"
-#include "x86/cpu/log.h"
 #include "x86/cpu/serial.h"
 #include "x86/irq/irq.h"
 
@@ -15,7 +13,6 @@
 #define SLP_TYP_UNKNOWN 0xffffu
 #define SETTLE_US 20000u
 #define BOCHS_SHUTDOWN_PORT 0x8900u
-#define SENTENCE_BYTES 400u
 
 static const struct boot_info *machine; /* NULL: not known yet */
 
@@ -44,17 +41,4 @@ _Noreturn void power_off(void)
 		out8(BOCHS_SHUTDOWN_PORT, (u8)*p);
 	for (;;)
 		hlt();
-}
-
-_Noreturn void refuse_start(const char *format, ...)
-{
-	char sentence[SENTENCE_BYTES];
-	va_list arguments;
-	va_start(arguments, format);
-	format_arguments(sentence, sizeof(sentence), format, arguments);
-	va_end(arguments);
-	log_line("error: %s", sentence);
-	while (screen.columns && options.panic == PANIC_HALT)
-		hlt(); /* whoever sits there is to read it */
-	power_off();
 }

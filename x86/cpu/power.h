@@ -10,7 +10,5 @@
 void power_init(const struct boot_info *boot);
 /* ACPI S5; if the machine is still there, Bochs' shutdown port; else halts for ever. */
 _Noreturn void power_off(void);
-/* A start that cannot be: logs `error: SENTENCE`, then power_off; with a screen to read it on it stands still, but for panic=exit. */
-_Noreturn void refuse_start(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 #endif
