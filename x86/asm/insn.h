@@ -1,8 +1,9 @@
 /*
  * insn: the processor's instructions that C has no word for, one small function each, under the manual's names.
  *
- * Every assembly statement of ring 0 that is not in a .S file is here or in access.h (accesses that may fault). A function does its
- * one instruction and nothing else: what must be checked first (is there SMAP, is there XSAVE) is the caller's to know.
+ * Every assembly statement of ring 0 that is not in a .S file is here or in access.h (accesses that may fault); what only the start has,
+ * in insn_start.h and probe.h. A function does its one instruction and nothing else: what must be checked first (is there SMAP, is there
+ * XSAVE) is the caller's to know.
  * "memory" is clobbered wherever the instruction may change what memory reads mean.
  */
 #ifndef X86_ASM_INSN_H
@@ -113,7 +114,6 @@ static inline void fxsave64(void *area) { __asm__ volatile("fxsave64 (%0)" : : "
 static inline void fxrstor64(const void *area) { __asm__ volatile("fxrstor64 (%0)" : : "r"(area) : "memory"); }
 /* An x87 instruction that says nothing: the addresses of the last one are its own then. */
 static inline void x87_mark(const void *word) { __asm__ volatile("fnclex\n\temms\n\tfildl (%0)" : : "r"(word) : "memory"); }
-static inline void fninit(void) { __asm__ volatile("fninit" : : : "memory"); }
 
 /* ---- flags ---- */
 
@@ -138,7 +138,6 @@ static inline void sti_nop_cli(void) { __asm__ volatile("sti; nop; cli" : : : "m
 
 /* ---- order and time ---- */
 
-static inline void mfence(void) { __asm__ volatile("mfence" : : : "memory"); }
 /* A full fence, cheaper than MFENCE: any locked instruction is one. */
 static inline void full_fence(void) { __asm__ volatile("lock orl $0, (%%rsp)" : : : "memory", "cc"); }
 
@@ -149,36 +148,7 @@ static inline u64 rdtsc(void)
 	return (u64)high << 32 | low;
 }
 
-/* After all loads before it. */
-static inline u64 rdtsc_ordered(void)
-{
-	__asm__ volatile("lfence" : : : "memory");
-	return rdtsc();
-}
-
-/* ---- segments and tables ---- */
-
-struct table_pointer { u16 limit; u64 base; } __attribute__((packed));
-
-static inline void lgdt(const struct table_pointer *p) { __asm__ volatile("lgdt %0" : : "m"(*p) : "memory"); }
-static inline void lidt(const struct table_pointer *p) { __asm__ volatile("lidt %0" : : "m"(*p) : "memory"); }
-static inline void ltr(u16 selector) { __asm__ volatile("ltr %0" : : "r"(selector) : "memory"); }
-
-/* CS by a far return, SS DS ES FS GS by MOV: loading FS and GS clears their bases, so these come before the base MSRs are written. */
-static inline void load_segments(u16 code, u16 data)
-{
-	u64 cs = code;
-	__asm__ volatile("pushq %0\n"
-			 "leaq 1f(%%rip), %%rax\n"
-			 "pushq %%rax\n"
-			 "lretq\n"
-			 "1: movl %1, %%ss\n"
-			 "movl %1, %%ds\n"
-			 "movl %1, %%es\n"
-			 "movl %2, %%fs\n"
-			 "movl %2, %%gs\n"
-			 : : "r"(cs), "r"((u32)data), "r"(0u) : "rax", "memory");
-}
+/* ---- segments ---- */
 
 /* Of what ring 3 may have chosen, with its GS base in place when GS is loaded: a load may clear the base. */
 static inline void clear_user_segments(void)

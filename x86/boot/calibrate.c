@@ -4,7 +4,7 @@
  * Pairs (reference, TSC) are read some 10 ms apart, each just when the reference steps. A pair is the tightest of a few, so that
  * a pause of the emulator or an SMI between the two reads costs a retry, not accuracy.
  */
-#include "x86/asm/insn.h"
+#include "x86/asm/insn_start.h"
 #include "x86/boot/start.h"
 #include "x86/cpu/log.h"
 #include "x86/irq/irq.h"

@@ -7,7 +7,7 @@
 #include "x86/boot/start.h"
 
 #include "core/bits.h"
-#include "x86/asm/insn.h"
+#include "x86/asm/insn_start.h"
 #include "x86/asm/probe.h"
 #include "x86/boot/options.h"
 #include "x86/cpu/log.h"

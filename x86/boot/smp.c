@@ -7,7 +7,7 @@
  */
 #include "core/bits.h"
 #include "core/check.h"
-#include "x86/asm/insn.h"
+#include "x86/asm/insn_start.h"
 #include "x86/boot/memory_map.h"
 #include "x86/boot/start.h"
 #include "x86/cpu/log.h"

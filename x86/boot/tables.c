@@ -2,7 +2,7 @@
  * tables: what traps go by. Descriptor tables, one set per processor (one IDT for all), and the registers that SYSCALL reads.
  */
 #include "core/check.h"
-#include "x86/asm/insn.h"
+#include "x86/asm/insn_start.h"
 #include "x86/boot/start.h"
 #include "x86/cpu/regs.h"
 #include "x86/cpu/segments.h"
