@@ -19,20 +19,6 @@ enum cpuid_register { CPUID_EAX, CPUID_EBX, CPUID_ECX, CPUID_EDX, CPUID_REGISTER
 #define CPUID_KVM_BASE 0x40000000u
 #define CPUID_EXTENDED 0x80000000u
 
-/* The host's raw answer. */
-typedef void (*cpuid_raw)(void *context, u32 leaf, u32 subleaf, u32 out[CPUID_REGISTERS]);
-
-/* What the VM is given. */
-struct cpuid_config {
-	u32 vcpus;
-	u32 tsc_khz;
-	bool tsc_steady;   /* invariant and the same on all processors: offer the invariant TSC and a stable KVM clock */
-	bool kvm_clock;    /* the KVM clock MSRs are there */
-	bool steal_time;   /* its vCPUs may have to wait for a processor: offer the page that says so */
-	u64 xcr0_mask;     /* components that host and guests may use; 0: no XSAVE */
-	u8 phys_bits;
-};
-
 /* What of a vCPU's state shows in CPUID. */
 struct cpuid_dynamic {
 	u32 apic_id;
@@ -63,9 +49,6 @@ struct cpuid_table {
 	struct cpuid_row row[CPUID_MAX_ROWS]; /* row 0 is all zeros */
 };
 static_assert(sizeof(struct cpuid_table) <= PAGE_SIZE, "one page");
-
-/* cpuid_build.c, part of the start. */
-void cpuid_build(struct cpuid_table *t, const struct cpuid_config *config, cpuid_raw raw, void *context);
 
 /* By hash of the leaf. */
 static inline u32 cpuid_bucket(u32 leaf) { return (leaf & (CPUID_BUCKETS / 2 - 1)) | (leaf >> 31) * (CPUID_BUCKETS / 2); }

@@ -4,7 +4,7 @@
  * A row of `policy` says which bits of the host's answer pass. What depends on the VM (topology, frequency, sizes) is filled by a
  * function for that leaf; what depends on the vCPU's state is patched into each answer (cpuid.c).
  */
-#include "hv/cpuid.h"
+#include "hv/cpuid_build.h"
 #include "core/bits.h"
 #include "core/check.h"
 

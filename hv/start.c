@@ -4,6 +4,7 @@
  * All definitions are known at boot. They are judged, and become machines that are off; main.c goes on in the final map.
  */
 #include "core/bits.h"
+#include "hv/cpuid_build.h"
 #include "hv/hv.h"
 #include "x86/boot/boot.h"
 #include "x86/boot/options.h"

@@ -11,7 +11,7 @@
 #include <cmocka.h>
 
 #include "core/bits.h"
-#include "hv/cpuid.h"
+#include "hv/cpuid_build.h"
 
 #define XCR0_ALL 0xe7u
 
