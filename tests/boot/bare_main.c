@@ -7,7 +7,7 @@
 #include "core/bits.h"
 #include "x86/asm/access.h"
 #include "x86/asm/insn.h"
-#include "x86/boot/boot.h"
+#include "x86/boot/start.h"
 #include "x86/boot/options.h"
 #include "x86/cpu/power.h"
 #include "x86/cpu/cpu.h"

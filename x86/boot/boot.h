@@ -47,16 +47,4 @@ struct boot_info {
 #define MODULE_NONE (~0u)
 struct module_list { u32 count, at[MODULES_MOST]; };
 
-/* Of an object of x86/boot that is not given away with the rest before the first guest; it begins as zeros. */
-#define KEPT __attribute__((section(".bss.kept")))
-
-/* Early: the bytes at a physical address below 4 GiB, until mm_finish drops the identity map. */
-static inline void *early_at(hpa_t a) { return (void *)a.v; }
-
-/* CPUID without what hide= took away: what guests may be told of. `out`: EAX, EBX, ECX, EDX. While the start is mapped. */
-void features_cpuid(void *context, u32 leaf, u32 subleaf, u32 out[4]);
-
-/* Given by hv/: never returns. Interrupts off, on the boot stack, early identity map standing. */
-_Noreturn void ringmur_main(struct boot_info *info);
-
 #endif

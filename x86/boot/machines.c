@@ -5,6 +5,7 @@
 
 #include "core/bits.h"
 #include "x86/boot/multiboot.h"
+#include "x86/boot/start.h"
 #include "x86/boot/words.h"
 #include "x86/cpu/log.h"
 #include "x86/cpu/string.h"

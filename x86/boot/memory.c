@@ -9,6 +9,7 @@
 #include "x86/asm/insn.h"
 #include "x86/boot/framebuffer.h"
 #include "x86/boot/memory_map.h"
+#include "x86/boot/start.h"
 #include "x86/cpu/log.h"
 #include "x86/cpu/stacks.h"
 #include "x86/mm/mm.h"

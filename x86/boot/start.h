@@ -1,7 +1,7 @@
 /*
  * start: what happens between asm/boot.S and ringmur_main, and on the other processors until they are given to hv.
  *
- * All code and data of x86/boot goes before the first guest, but for what is KEPT (boot.h).
+ * All code and data of x86/boot goes before the first guest, but for what is KEPT.
  */
 #ifndef X86_BOOT_START_H
 #define X86_BOOT_START_H
@@ -9,7 +9,15 @@
 #include "x86/boot/boot.h"
 #include "x86/cpu/cpu.h"
 
+/* Of an object of the start that is not given away with the rest before the first guest; it begins as zeros. */
+#define KEPT __attribute__((section(".bss.kept")))
+
+/* Early: the bytes at a physical address below 4 GiB, as long as the identity map stands. */
+static inline void *early_at(hpa_t a) { return (void *)a.v; }
+
 _Noreturn void boot_start(u32 magic, u64 information);
+/* Given by hv/: never returns. Interrupts off, on the boot stack, early identity map standing. */
+_Noreturn void ringmur_main(struct boot_info *info);
 /* A start that cannot be: logs `error: SENTENCE`, then power_off; with a screen to read it on it stands still, but for panic=exit. */
 _Noreturn void refuse_start(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* smp.c has found two TSCs that differ: boot_info.tsc_steady is false from now on. */
@@ -21,6 +29,8 @@ void boot_tsc_is_unsteady(void);
 void features_init(u64 hide);
 /* Which of AMD-V's additions are used, what is done without the others, and what is hidden. */
 void features_log(u64 hide);
+/* CPUID without what hide= took away: what guests may be told of. `out`: EAX, EBX, ECX, EDX. While the start is mapped. */
+void features_cpuid(void *context, u32 leaf, u32 subleaf, u32 out[4]);
 /* Sets CR0, CR4, EFER and XCR0 of this processor to what the features ask for: the same on all. */
 void cpu_enable(void);
 
@@ -34,6 +44,14 @@ void apic_init_cpu(u64 lapic_address);
 void timer_init_cpu(void);
 
 /* ---- the machine ---- */
+
+/* boot/memory.c. Takes over memory: frame table, allocator, pool, final tables (not yet loaded). Panics, saying what is missing, if the machine is too small. */
+void mm_init(const struct boot_info *boot);
+/*
+ * Starts the other processors; each runs ap_main with interrupts off, its own cpu structure in GS, the early tables loaded and its early
+ * stack (stacks.h) under it. From then on boot->tsc_steady tells whether all TSCs agree.
+ */
+void smp_start(const struct boot_info *boot, void (*ap_main)(struct cpu *)); /* ap_main never returns */
 
 /* The 8259s out of the exceptions' way and masked; every input of every I/O APIC masked. */
 void pic_disable(void);

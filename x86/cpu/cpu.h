@@ -77,11 +77,4 @@ void kick_cpu(u32 id);            /* IPI: the target's CPU_KICK is set */
 void timer_arm(u64 tsc);          /* one shot of this processor, absolute TSC; ~0: off. CPU_TIMER follows, at once if past */
 static inline u64 tsc_now(void) { return rdtsc(); }
 
-/*
- * Starts the other processors; each runs ap_main with interrupts off, its own cpu structure in GS, the early tables loaded and its early
- * stack (stacks.h) under it. From then on boot->tsc_steady tells whether all TSCs agree.
- */
-struct boot_info;
-void smp_start(const struct boot_info *boot, void (*ap_main)(struct cpu *)); /* ap_main never returns */
-
 #endif

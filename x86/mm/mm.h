@@ -43,8 +43,6 @@ struct mm {
 extern struct mm mm;
 extern const struct mem_env mm_env;
 
-/* Takes over memory: frame table, allocator, pool, final tables (not yet loaded). Panics, saying what is missing, if the machine is too small. */
-void mm_init(const struct boot_info *boot);
 /* Gives the processor its top-level table and private part, then loads it: the early identity map is gone for it. To load it again is to
  * forget all that this processor has cached of the host's maps. */
 void mm_cpu_init(struct cpu *c);

@@ -2,7 +2,7 @@
  * prepare: whether this processor has what the engine needs, and what all guests share: which ports and MSRs they reach without an
  * exit. No port, and of MSRs only those that every world switch swaps. Part of the start.
  */
-#include "x86/boot/boot.h"
+#include "x86/boot/start.h"
 #include "x86/cpu/cpu.h"
 #include "x86/cpu/regs.h"
 #include "x86/svm/svm.h"
