@@ -67,17 +67,11 @@ static void boot_running(void)
 	sched_loop();
 }
 
-static void map_devices(void)
-{
-	if (!features.x2apic)
-		apic_set_base(mm_map_device(hpa(boot_info->lapic_address)));
-}
-
 /* On the boot processor: the start is over. */
 _Noreturn void hv_run(void)
 {
 	mm_cpu_load(this_cpu());
-	map_devices();
+	apic_set_base((void *)DEVICES_BASE);
 	backend->cpu_start(this_cpu());
 	secondaries_go = true;
 	stack_switch(CPU_STACK_TOP, boot_running);

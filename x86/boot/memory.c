@@ -149,6 +149,13 @@ static void map_image(u8 *first, u8 *end, enum pt_rights rights)
 			panic("out of memory while mapping Ringmur itself");
 }
 
+static void map_xapic(const struct boot_info *boot)
+{
+	hfn_t page = hpa_frame(hpa(boot->lapic_address));
+	if (!features.x2apic && pt_map(&mm.kernel, DEVICES_BASE, page, 1, PT_READ | PT_WRITE | PT_UNCACHED | PT_GLOBAL) != OK)
+		panic("out of memory while mapping the local APIC");
+}
+
 /* Its own frames and none beside them; nobody else ever gets them, for they are no memory (framebuffer.c). */
 static void map_screen(void)
 {
@@ -181,8 +188,7 @@ static void map_kernel(const struct boot_info *boot, u64 *top)
 		CHECK(mm_env.pool_map(NULL, mm.pool.block[i].first));
 	u64 *kernel_top = pool_at(&mm.pool, frame_hpa(mm.kernel.root));
 	kernel_top[TOP_INDEX(FRAMES_BASE)] = top[TOP_INDEX(FRAMES_BASE)];
-	if (pt_reach(&mm.kernel, DEVICES_BASE, 1, &slot) != OK)
-		panic("out of memory for the device map");
+	map_xapic(boot);
 	map_screen();
 }
 

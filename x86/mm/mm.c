@@ -5,7 +5,6 @@
 
 #include "x86/asm/access.h"
 #include "x86/asm/insn.h"
-#include "x86/cpu/log.h"
 #include "x86/cpu/regs.h"
 #include "x86/mm/slots.h"
 #include "x86/mm/space.h"
@@ -66,14 +65,6 @@ const struct mem_env mm_env = {
 	.scrub = env_scrub, .pool_map = env_pool_map, .kick = env_kick, .relax = env_relax, .breathe = env_breathe,
 	.flush_here = env_flush_here, .this_cpu = env_this_cpu,
 };
-
-void *mm_map_device(hpa_t page)
-{
-	u64 at = DEVICES_BASE + mm.devices++ * PAGE_SIZE;
-	if (pt_map(&mm.kernel, at, hpa_frame(page), 1, PT_READ | PT_WRITE | PT_UNCACHED | PT_GLOBAL) != OK)
-		panic("out of memory while mapping a device");
-	return (void *)at;
-}
 
 void mm_cpu_load(struct cpu *c)
 {

@@ -6,7 +6,7 @@
  *   1     0x0000008000000000   MON_WINDOW: the VM's memory                 VM's space
  *   256   0xffff800000000000   pool: base + hpa, pool blocks only          all
  *   257   0xffff808000000000   frame table and allocator's bookkeeping     all
- *   258   0xffff810000000000   device registers, uncached                  all
+ *   258   0xffff810000000000   the xAPIC, if it is used, uncached           all
  *         0xffff810040000000   the screen, if there is one, uncached       all
  *   509   0xfffffe8000000000   private halves of a VM's vCPUs              VM's space
  *   510   0xffffff0000000000   stack and slots of one processor            nobody
@@ -38,7 +38,6 @@ struct mm {
 	struct view shared;   /* of it: each processor is inside, always */
 	bool mapped;          /* the final map is made; until then the pool is seen through the early map */
 	u8 *image_end;        /* of what the final map has of the image */
-	u32 devices;          /* pages mapped at DEVICES_BASE */
 };
 extern struct mm mm;
 extern const struct mem_env mm_env;
@@ -52,8 +51,6 @@ bool mm_shrink_pool(void);
 /* All processors have loaded their tables: the code and data of the start (x86/boot) become free memory, and stacks for processors that
  * the machine does not have. */
 void mm_forget_boot(void);
-/* Maps one page of device registers for ring 0, uncached. */
-void *mm_map_device(hpa_t page);
 /* Of an object of Ringmur's image. */
 static inline hpa_t image_hpa(const void *object) { return hpa((u64)object - IMAGE_BASE); }
 /* Top of this processor's own stack. */
