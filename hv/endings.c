@@ -80,7 +80,7 @@ void vm_record(struct vcpu *v)
 	log_segment("idtr", &s.idtr);
 }
 
-void vm_kill(struct vcpu *v, const char *format, ...)
+enum action vm_kill(struct vcpu *v, const char *format, ...)
 {
 	char why[128];
 	va_list arguments;
@@ -89,6 +89,7 @@ void vm_kill(struct vcpu *v, const char *format, ...)
 	va_end(arguments);
 	vm_record(v);
 	vm_end(v->entity.vm, "killed: %s", why);
+	return ACTION_SLEEP;
 }
 
 void vm_mark(struct vm *vm, u64 value)

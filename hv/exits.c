@@ -91,8 +91,7 @@ static enum action ask_emulation(struct vcpu *v, u64 address, bool mmio, bool wr
 	e.emulate.lapic = lapic_has_page(&v->lapic) ? lapic_page(&v->lapic) : MON_NO_PAGE;
 	__builtin_memcpy(e.emulate.bytes, bytes, got);
 	v->p->exit = e;
-	monitor_post_exit(v);
-	return ACTION_SLEEP;
+	return monitor_post_exit(v);
 }
 
 /*
@@ -158,19 +157,13 @@ static enum action lapic_access(struct vcpu *v, gpa_t at, bool write)
 static enum action device_access(struct vcpu *v, gpa_t at, bool write)
 {
 	struct insn i;
-	if (v->g->exit.nested.table) {
-		vm_kill(v, "its page tables lie at %lx, where there is no RAM", at.v);
-		return ACTION_SLEEP;
-	}
+	if (v->g->exit.nested.table)
+		return vm_kill(v, "its page tables lie at %lx, where there is no RAM", at.v);
 	/* Not an access of the instruction at RIP: to carry that out would be wrong, and the event would come back for ever. */
-	if (v->g->event.valid) {
-		vm_kill(v, "event %x is delivered by way of %lx, where there is no RAM", v->g->event.vector, at.v);
-		return ACTION_SLEEP;
-	}
-	if (v->g->exit.nested.access == PMAP_EXEC) {
-		vm_kill(v, "it executes at %lx, where there is no RAM", at.v);
-		return ACTION_SLEEP;
-	}
+	if (v->g->event.valid)
+		return vm_kill(v, "event %x is delivered by way of %lx, where there is no RAM", v->g->event.vector, at.v);
+	if (v->g->exit.nested.access == PMAP_EXEC)
+		return vm_kill(v, "it executes at %lx, where there is no RAM", at.v);
 	if ((at.v & ~PAGE_MASK) == lapic_page(&v->lapic) && lapic_has_page(&v->lapic))
 		return lapic_access(v, at, write);
 	status r = instruction_decode(v, &i);
@@ -181,8 +174,7 @@ static enum action device_access(struct vcpu *v, gpa_t at, bool write)
 		v->p->exit.mmio.write = i.id == INSN_STORE;
 		v->p->exit.mmio.value = i.id == INSN_STORE ? store_value(v, &i) : 0;
 		v->p->insn = i;
-		monitor_post_exit(v);
-		return ACTION_SLEEP;
+		return monitor_post_exit(v);
 	}
 	if (r != OK && r != NOT_THERE)
 		return ACTION_RESUME;
@@ -196,27 +188,14 @@ static enum action exit_nested(struct vcpu *v)
 	u64 came = __atomic_load_n(&mm.alloc.came, __ATOMIC_SEQ_CST);
 	u8 access = v->g->exit.nested.access;
 	status r = ptview_resolve(&vm->nested, at, access);
-	switch (r) {
-	case OK:
-	case AGAIN:
-	case WAIT:
+	if (r == OK || r == AGAIN)
 		return ACTION_RESUME;
-	case NO_MEMORY:
-		vm_starve(vm, came);
-		return ACTION_RESUME;
-	case DEVICE:
-	case BAD_ADDRESS:
-	case DENIED:
+	if (r == DEVICE || r == BAD_ADDRESS || r == DENIED)
 		return device_access(v, at, access == PMAP_WRITE);
-	case BAD_VALUE:
-	case NOT_THERE:
-	case IN_USE:
-	case FAULT:
-	case UNSUPPORTED:
-		break;
-	}
-	vm_kill(v, "guest address %lx cannot be resolved (%s)", at.v, status_name(r));
-	return ACTION_SLEEP;
+	if (r != NO_MEMORY)
+		return vm_kill(v, "guest address %lx cannot be resolved (%s)", at.v, status_name(r));
+	vm_starve(vm, came);
+	return ACTION_RESUME;
 }
 
 static enum action exit_io(struct vcpu *v)
@@ -229,8 +208,7 @@ static enum action exit_io(struct vcpu *v)
 	v->p->exit.io.size = g->exit.io.size;
 	v->p->exit.io.out = !g->exit.io.in;
 	v->p->exit.io.value = g->gpr[MON_RAX] & (g->exit.io.size == 1 ? UINT8_MAX : g->exit.io.size == 2 ? UINT16_MAX : UINT32_MAX);
-	monitor_post_exit(v);
-	return ACTION_SLEEP;
+	return monitor_post_exit(v);
 }
 
 /* ---- registers ---- */
@@ -359,25 +337,21 @@ static enum action exit_exception(struct vcpu *v)
 static enum action exit_shutdown(struct vcpu *v)
 {
 	struct vm *vm = v->entity.vm;
-	if (vm->definition->reset == RESET_END) {
-		vm_kill(v, "triple fault");
-	} else {
-		vm_record(v);
-		vm_end_reset(vm, true, "triple fault");
-	}
+	if (vm->definition->reset == RESET_END)
+		return vm_kill(v, "triple fault");
+	vm_record(v);
+	vm_end_reset(vm, true, "triple fault");
 	return ACTION_SLEEP;
 }
 
 static enum action exit_invalid(struct vcpu *v)
 {
-	vm_kill(v, "its processor was put into a state that cannot be");
-	return ACTION_SLEEP;
+	return vm_kill(v, "its processor was put into a state that cannot be");
 }
 
 static enum action exit_unknown(struct vcpu *v)
 {
-	vm_kill(v, "exit %x is not known", v->g->exit.code);
-	return ACTION_SLEEP;
+	return vm_kill(v, "exit %x is not known", v->g->exit.code);
 }
 
 static enum action exit_machine_check(struct vcpu *v)

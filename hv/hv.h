@@ -313,8 +313,8 @@ const char *monitor_load(struct vm *vm);
 void monitor_begin(struct vm *vm); /* a queue without entries */
 enum turn monitor_turn(struct cpu *c, struct entity *e);
 void monitor_post(struct vm *vm, enum mon_entry_kind kind);
-/* v->p->exit is to be answered: the vCPU sleeps until then. */
-void monitor_post_exit(struct vcpu *v);
+/* v->p->exit is to be answered: the vCPU sleeps until then, ACTION_SLEEP. */
+enum action monitor_post_exit(struct vcpu *v);
 /* Takes the next entry into the comm page; false: there is none. */
 bool monitor_take(struct vm *vm);
 void monitor_post_eoi(struct vm *vm, u8 vector);
@@ -337,7 +337,8 @@ const struct boot_module *module_of(const struct vm *vm, u32 n);
 void vm_end(struct vm *vm, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* The same; with `restart` it starts again then. */
 void vm_end_reset(struct vm *vm, bool restart, const char *why, ...) __attribute__((format(printf, 3, 4)));
-void vm_kill(struct vcpu *v, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Its guest cannot go on, or must not: with a record. ACTION_SLEEP, for its exit. */
+enum action vm_kill(struct vcpu *v, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void vm_record(struct vcpu *v); /* registers into the log */
 void vm_mark(struct vm *vm, u64 value);
 u64 vm_exits(const struct vm *vm);

@@ -22,12 +22,13 @@ void monitor_post(struct vm *vm, enum mon_entry_kind kind)
 	sched_wake(&vm->monitor.entity);
 }
 
-void monitor_post_exit(struct vcpu *v)
+enum action monitor_post_exit(struct vcpu *v)
 {
 	struct vm *vm = v->entity.vm;
 	__atomic_fetch_or(&v->blocked, BLOCK_MONITOR, __ATOMIC_SEQ_CST);
 	__atomic_fetch_or(&vm->monitor.exits, 1u << v->id, __ATOMIC_SEQ_CST);
 	sched_wake_here(&vm->monitor.entity);
+	return ACTION_SLEEP;
 }
 
 void monitor_post_eoi(struct vm *vm, u8 vector)
@@ -189,7 +190,7 @@ static bool handle_exception(struct cpu *c, struct vm *vm, u32 vector)
 		status r = resolve_fault(vm, c->user_fault_address, c->user_fault_code);
 		if (r == NO_MEMORY)
 			vm_starve(vm, came);
-		if (r == OK || r == AGAIN || r == WAIT || r == IN_USE || r == NO_MEMORY)
+		if (r == OK || r == AGAIN || r == IN_USE || r == NO_MEMORY)
 			return true;
 		vm_end(vm, "killed: its monitor touched %lx at %lx (%s)", c->user_fault_address, m->regs.rip, status_name(r));
 		return false;

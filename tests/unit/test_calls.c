@@ -37,7 +37,7 @@ void vm_end(struct vm *which, const char *format, ...)
 		ended++;
 }
 void vm_end_reset(struct vm *which, bool restart, const char *why, ...) { (void)restart, (void)why; vm_end(which, "reset"); }
-void vm_kill(struct vcpu *v, const char *format, ...) { (void)format; vm_end(v->entity.vm, "kill"); }
+enum action vm_kill(struct vcpu *v, const char *format, ...) { (void)format; vm_end(v->entity.vm, "kill"); return ACTION_SLEEP; }
 void vm_mark(struct vm *which, u64 value) { (void)which, (void)value; fail_msg("a mark that nobody asked for"); }
 
 static void deed_on(const struct vcpu *v)
