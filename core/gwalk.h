@@ -29,7 +29,7 @@ struct gwalk_cpu { u8 maxphyaddr; bool gib_pages, nx, pse36; };
 struct gwalk_mode gwalk_mode_of(const struct gwalk_registers *r, const struct gwalk_cpu *c);
 
 struct gwalk_memory {
-	/* OK, or the status that the walk then answers (WAIT, AGAIN, BAD_ADDRESS...). size 4 or 8, aligned. */
+	/* OK, or the status that the walk then answers (AGAIN, BAD_ADDRESS...). size 4 or 8, aligned. */
 	status (*read)(void *context, gpa_t at, u32 size, u64 *value);
 	/* Compare and exchange; AGAIN if the value had changed. Honours the truth: a read-only or shared frame is resolved. */
 	status (*exchange)(void *context, gpa_t at, u32 size, u64 expected, u64 value);

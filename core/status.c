@@ -5,7 +5,7 @@
 #include "core/bits.h"
 
 static const char *const names[] = {
-	[OK] = "ok", [NO_MEMORY] = "no memory", [AGAIN] = "again", [WAIT] = "wait", [BAD_ADDRESS] = "bad address",
+	[OK] = "ok", [NO_MEMORY] = "no memory", [AGAIN] = "again", [BAD_ADDRESS] = "bad address",
 	[BAD_VALUE] = "bad value", [DENIED] = "denied", [NOT_THERE] = "not there", [IN_USE] = "in use", [DEVICE] = "device",
 	[FAULT] = "fault", [UNSUPPORTED] = "unsupported",
 };

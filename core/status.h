@@ -11,7 +11,6 @@ enum status {
 	OK = 0,
 	NO_MEMORY,  /* nothing was changed; may succeed later */
 	AGAIN,      /* progress was made or a race was lost: call again with the same arguments */
-	WAIT,       /* nothing was changed; the caller is woken when it is worth trying again */
 	BAD_ADDRESS,/* outside what the object has */
 	BAD_VALUE,  /* an argument that can never be right */
 	DENIED,     /* right there, but not with this access */

@@ -189,7 +189,7 @@ static void test_scribbles(void **state)
 /* Whichever access fails, and however: the vCPU does not run while others take it for preempted. */
 static void test_unreachable(void **state)
 {
-	static const status all[] = { NO_MEMORY, AGAIN, WAIT, BAD_ADDRESS, DENIED, DEVICE };
+	static const status all[] = { NO_MEMORY, AGAIN, BAD_ADDRESS, DENIED, DEVICE };
 	(void)state;
 	for (u32 i = 0; i < ARRAY_SIZE(all); i++)
 		for (u32 at = 1; at < 6; at++) {
@@ -215,7 +215,7 @@ static void fail_twice(status with)
 
 static void test_waits_until_it_can_say_so(void **state)
 {
-	static const status passing[] = { NO_MEMORY, AGAIN, WAIT };
+	static const status passing[] = { NO_MEMORY, AGAIN };
 	(void)state;
 	for (u32 i = 0; i < ARRAY_SIZE(passing); i++) {
 		struct vcpu *v = make();
