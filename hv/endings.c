@@ -24,33 +24,20 @@ u64 vm_exits(const struct vm *vm)
 	return sum;
 }
 
-static void end_with(struct vm *vm, bool restart, const char *format, va_list arguments)
+void vm_end(struct vm *vm, enum machine_reset then, const char *format, ...)
 {
+	va_list arguments;
 	if (__atomic_exchange_n(&vm->end_claimed, 1, __ATOMIC_SEQ_CST))
 		return;
-	vm->restart = restart;
+	vm->restart = then == RESET_RESTART;
+	va_start(arguments, format);
 	format_arguments(vm->ending, sizeof vm->ending, format, arguments);
+	va_end(arguments);
 	vm_become(vm, VM_ENDING);
 	for (u32 i = 0; i < vm->vcpus; i++)
 		sched_wake(&vm->vcpu[i].entity);
 	sched_wake(&vm->monitor.entity);
 	sched_wake(&vm->keeper);
-}
-
-void vm_end(struct vm *vm, const char *format, ...)
-{
-	va_list arguments;
-	va_start(arguments, format);
-	end_with(vm, false, format, arguments);
-	va_end(arguments);
-}
-
-void vm_end_reset(struct vm *vm, bool restart, const char *why, ...)
-{
-	va_list arguments;
-	va_start(arguments, why);
-	end_with(vm, restart, why, arguments);
-	va_end(arguments);
 }
 
 /* ---- the record of a guest that was ended ---- */
@@ -88,7 +75,7 @@ enum action vm_kill(struct vcpu *v, const char *format, ...)
 	format_arguments(why, sizeof why, format, arguments);
 	va_end(arguments);
 	vm_record(v);
-	vm_end(v->entity.vm, "killed: %s", why);
+	vm_end(v->entity.vm, RESET_END, "killed: %s", why);
 	return ACTION_SLEEP;
 }
 

@@ -340,7 +340,7 @@ static enum action exit_shutdown(struct vcpu *v)
 	if (vm->definition->reset == RESET_END)
 		return vm_kill(v, "triple fault");
 	vm_record(v);
-	vm_end_reset(vm, true, "triple fault");
+	vm_end(vm, RESET_RESTART, "triple fault");
 	return ACTION_SLEEP;
 }
 

@@ -334,9 +334,8 @@ u64 modules_frames(void); /* that are held */
 const struct boot_module *module_of(const struct vm *vm, u32 n);
 
 /* endings.c */
-void vm_end(struct vm *vm, const char *format, ...) __attribute__((format(printf, 2, 3)));
-/* The same; with `restart` it starts again then. */
-void vm_end_reset(struct vm *vm, bool restart, const char *why, ...) __attribute__((format(printf, 3, 4)));
+/* `then`: whether it starts again. */
+void vm_end(struct vm *vm, enum machine_reset then, const char *format, ...) __attribute__((format(printf, 3, 4)));
 /* Its guest cannot go on, or must not: with a record. ACTION_SLEEP, for its exit. */
 enum action vm_kill(struct vcpu *v, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void vm_record(struct vcpu *v); /* registers into the log */

@@ -43,7 +43,7 @@ const char *vm_destroy(struct vm *vm)
 		return "it is off already";
 	__atomic_store_n(&vm->wanted, false, __ATOMIC_SEQ_CST);
 	if (vm->state == VM_RUNNING)
-		vm_end(vm, "destroyed");
+		vm_end(vm, RESET_END, "destroyed");
 	return NULL;
 }
 
@@ -53,7 +53,7 @@ const char *vm_reset(struct vm *vm)
 		return "it is not running; list tells what it does";
 	if (vm->modules_held != USE_ALL)
 		return "its images were freed after its first start (reset=end): it cannot be started again";
-	vm_end_reset(vm, true, "reset by the operator");
+	vm_end(vm, RESET_RESTART, "reset by the operator");
 	return NULL;
 }
 
@@ -108,7 +108,7 @@ static void make(struct vm *vm)
 	vm_become(vm, VM_RUNNING);
 	monitor_post(vm, MON_ENTRY_START);
 	if (!vm->wanted)
-		vm_end(vm, "destroyed");
+		vm_end(vm, RESET_END, "destroyed");
 }
 
 static void ended(struct vm *vm)

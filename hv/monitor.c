@@ -192,10 +192,10 @@ static bool handle_exception(struct cpu *c, struct vm *vm, u32 vector)
 			vm_starve(vm, came);
 		if (r == OK || r == AGAIN || r == IN_USE || r == NO_MEMORY)
 			return true;
-		vm_end(vm, "killed: its monitor touched %lx at %lx (%s)", c->user_fault_address, m->regs.rip, status_name(r));
+		vm_end(vm, RESET_END, "killed: its monitor touched %lx at %lx (%s)", c->user_fault_address, m->regs.rip, status_name(r));
 		return false;
 	}
-	vm_end(vm, "killed: its monitor took exception %u at %lx", vector, m->regs.rip);
+	vm_end(vm, RESET_END, "killed: its monitor took exception %u at %lx", vector, m->regs.rip);
 	return false;
 }
 
@@ -248,7 +248,7 @@ static bool after(struct cpu *c, struct vm *vm, u32 why)
 		return handle_exception(c, vm, why);
 	if (!over_budget(c, &vm->monitor))
 		return true;
-	vm_end(vm, "killed: its monitor computed for %u ms without an answer", vm->monitor.loading ? BUDGET_LOADING_MS : BUDGET_MS);
+	vm_end(vm, RESET_END, "killed: its monitor computed for %u ms without an answer", vm->monitor.loading ? BUDGET_LOADING_MS : BUDGET_MS);
 	return false;
 }
 

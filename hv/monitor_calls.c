@@ -20,7 +20,7 @@
 
 static u64 broken(struct vm *vm, const char *what)
 {
-	vm_end(vm, "killed: its monitor broke the rules: %s", what);
+	vm_end(vm, RESET_END, "killed: its monitor broke the rules: %s", what);
 	return 0;
 }
 
@@ -331,10 +331,10 @@ static u64 call_modules_done(struct vm *vm, const u64 a[])
 static u64 call_end(struct vm *vm, const u64 a[])
 {
 	switch (a[0]) {
-	case MON_END_POWER_OFF: vm_end(vm, "power-off"); break;
-	case MON_END_RESET: vm_end_reset(vm, vm->definition->reset == RESET_RESTART, "reset"); break;
-	case MON_END_TEST: vm_end(vm, "test %u", (u8)a[1]); break;
-	case MON_END_FAILED: vm_end(vm, "failed"); break;
+	case MON_END_POWER_OFF: vm_end(vm, RESET_END, "power-off"); break;
+	case MON_END_RESET: vm_end(vm, vm->definition->reset, "reset"); break;
+	case MON_END_TEST: vm_end(vm, RESET_END, "test %u", (u8)a[1]); break;
+	case MON_END_FAILED: vm_end(vm, RESET_END, "failed"); break;
 	default: return broken(vm, "an ending that is none");
 	}
 	return 0;

@@ -92,7 +92,7 @@ void vm_starve(struct vm *vm, u64 came_at)
 	lock_give(&lock);
 	wake_all(vm);
 	if (ends)
-		vm_end(ends, "killed: the host has no memory left, and nobody who could give some back; it had most");
+		vm_end(ends, RESET_END, "killed: the host has no memory left, and nobody who could give some back; it had most");
 	else if (!came)
 		operator_note("%s is paused: the host's memory is full; it goes on when another machine gives some back", vm->definition->name);
 }

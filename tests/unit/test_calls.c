@@ -28,16 +28,16 @@ struct mm mm;
 struct options options;
 u64 host_tsc_khz = 1000;
 
-void vm_end(struct vm *which, const char *format, ...)
+void vm_end(struct vm *which, enum machine_reset then, const char *format, ...)
 {
+	(void)then;
 	assert_ptr_equal(which, vm);
 	if (strstr(format, "broke the rules"))
 		broken++;
 	else
 		ended++;
 }
-void vm_end_reset(struct vm *which, bool restart, const char *why, ...) { (void)restart, (void)why; vm_end(which, "reset"); }
-enum action vm_kill(struct vcpu *v, const char *format, ...) { (void)format; vm_end(v->entity.vm, "kill"); return ACTION_SLEEP; }
+enum action vm_kill(struct vcpu *v, const char *format, ...) { (void)format; vm_end(v->entity.vm, RESET_END, "kill"); return ACTION_SLEEP; }
 void vm_mark(struct vm *which, u64 value) { (void)which, (void)value; fail_msg("a mark that nobody asked for"); }
 
 static void deed_on(const struct vcpu *v)
