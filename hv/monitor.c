@@ -157,10 +157,7 @@ static status map_module(struct vm *vm, u64 at)
 	hfn_t f = module_frame(vm, at);
 	if (hfn_is_none(f))
 		return BAD_ADDRESS;
-	lock_take(&vm->pmap.lock);
-	status r = space_map(&vm->space, at, f, PT_READ | PT_USER);
-	lock_give(&vm->pmap.lock);
-	return r;
+	return space_map(&vm->space, at, f, PT_READ | PT_USER);
 }
 
 enum { FAULT_PRESENT = 1, FAULT_WRITE = 2, FAULT_FETCH = 16 };

@@ -68,10 +68,7 @@ static bool share_page(struct vm *vm, const struct program *program, u64 at, con
 {
 	const u8 *page = program->image + p->p_offset + (at - p->p_vaddr);
 	enum pt_rights rights = PT_READ | PT_USER | (p->p_flags & PF_X ? PT_EXEC : 0);
-	lock_take(&vm->pmap.lock);
-	status r = space_map(&vm->space, at, hpa_frame(image_hpa(page)), rights);
-	lock_give(&vm->pmap.lock);
-	return r == OK;
+	return space_map(&vm->space, at, hpa_frame(image_hpa(page)), rights) == OK;
 }
 
 /* Interrupts are let in between two pages: the whole is longer than may be. */
@@ -171,12 +168,7 @@ static bool map_shared(struct vm *vm, u64 user_at, u64 ring0_at, u64 bytes, enum
 {
 	for (u64 i = 0; i < bytes; i += PAGE_SIZE) {
 		hfn_t f;
-		if (vm_map_private(vm, ring0_at + i, PT_READ | PT_WRITE, &f) != OK)
-			return false;
-		lock_take(&vm->pmap.lock);
-		status r = space_map(&vm->space, user_at + i, f, user_rights);
-		lock_give(&vm->pmap.lock);
-		if (r != OK)
+		if (vm_map_private(vm, ring0_at + i, PT_READ | PT_WRITE, &f) != OK || space_map(&vm->space, user_at + i, f, user_rights) != OK)
 			return false;
 	}
 	return true;

@@ -9,7 +9,7 @@
 #define PAGES_VMCB 1u
 #define PAGES_XSAVE 2u /* first page of the XSAVE area */
 
-/* All private frames, so that the end finds them whatever mapped them. */
+/* All private frames, so that the end finds them whatever mapped them. Of the keeper while the VM is made or ends, else of its monitor's turns. */
 #define PRIVATE_LIST_ROOM 510u
 struct private_list {
 	struct private_list *next;
@@ -31,7 +31,7 @@ static bool list_has_room(struct vm *vm)
 	return true;
 }
 
-static status map_private_locked(struct vm *vm, u64 at, enum pt_rights rights, hfn_t *out)
+status vm_map_private(struct vm *vm, u64 at, enum pt_rights rights, hfn_t *out)
 {
 	if (!list_has_room(vm))
 		return NO_MEMORY;
@@ -46,14 +46,6 @@ static status map_private_locked(struct vm *vm, u64 at, enum pt_rights rights, h
 	vm->private_list->frame[vm->private_list->count++] = *out;
 	vm->private_frames++;
 	return OK;
-}
-
-status vm_map_private(struct vm *vm, u64 at, enum pt_rights rights, hfn_t *out)
-{
-	lock_take(&vm->pmap.lock);
-	status r = map_private_locked(vm, at, rights, out);
-	lock_give(&vm->pmap.lock);
-	return r;
 }
 
 bool vm_release_private(struct vm *vm, u32 budget, struct settlement *s)

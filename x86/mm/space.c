@@ -35,7 +35,11 @@ status space_init(struct space *s, struct pmap *pmap, struct settler *settler)
 
 status space_map(struct space *s, u64 at, hfn_t frame, enum pt_rights rights)
 {
-	return pt_map(&s->window.table, at, frame, 1, rights);
+	struct lock *lock = &s->window.pmap->lock;
+	lock_take(lock);
+	status r = pt_map(&s->window.table, at, frame, 1, rights);
+	lock_give(lock);
+	return r;
 }
 
 void space_link(struct cpu *c, struct space *s)

@@ -20,7 +20,7 @@ struct space {
 };
 
 must_use status space_init(struct space *s, struct pmap *pmap, struct settler *settler);
-/* Maps a private frame at a fixed place: monitor or ring-0 half. The pmap's lock is held. */
+/* Maps a private frame at a fixed place: monitor or ring-0 half. Takes the pmap's lock. */
 must_use status space_map(struct space *s, u64 at, hfn_t frame, enum pt_rights rights);
 
 /* Links `s` in (NULL: the neutral space) and forgets whatever the processor cached of the former one. */
