@@ -113,7 +113,7 @@ struct backend {
 	/* DENIED: a state that the processor could not have; nothing changed. */
 	must_use status (*set)(struct guest_cpu *g, const struct mon_vcpu *v);
 	u64 (*read_cr)(const struct guest_cpu *g, u32 n);
-	void (*write_cr)(struct guest_cpu *g, u32 n, u64 value); /* has been judged */
+	void (*write_cr)(struct guest_cpu *g, u32 n, u64 value); /* 2 or 4; has been judged */
 	void (*write_efer)(struct guest_cpu *g, u64 value);
 	u64 (*read_msr)(const struct guest_cpu *g, u32 msr);     /* those that live in the area */
 	void (*write_msr)(struct guest_cpu *g, u32 msr, u64 value);

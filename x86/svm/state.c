@@ -189,16 +189,14 @@ u64 svm_read_cr(const struct guest_cpu *g, u32 n)
 	}
 }
 
-/* A processor forgets translations when these change (APM vol. 2, 5.5.2): the vCPU takes a fresh tag. */
+/* A processor forgets translations when CR4 changes (APM vol. 2, 5.5.2): the vCPU takes a fresh tag. */
 void svm_write_cr(struct guest_cpu *g, u32 n, u64 value)
 {
-	struct vmcb *b = vmcb_of(g);
-	switch (n) {
-	case 0: vmcb_set_cr0(b, value); break;
-	case 2: vmcb_set_cr2(b, value); return;
-	case 3: vmcb_set_cr3(b, value); break;
-	default: vmcb_set_cr4(b, value); break;
+	if (n == 2) {
+		vmcb_set_cr2(vmcb_of(g), value);
+		return;
 	}
+	vmcb_set_cr4(vmcb_of(g), value);
 	tag_forget(&g->tag);
 }
 

@@ -139,21 +139,14 @@ enum vmcb_clean {
 		b->field = value; \
 		b->clean &= ~(u32)(bit); \
 	}
-VMCB_SETTER(exceptions, u32, CLEAN_INTERCEPTS)
 VMCB_SETTER(intercepts1, u32, CLEAN_INTERCEPTS)
-VMCB_SETTER(intercepts2, u32, CLEAN_INTERCEPTS)
 VMCB_SETTER(tsc_offset, u64, CLEAN_INTERCEPTS)
 VMCB_SETTER(virtual_interrupt, u64, CLEAN_TPR)
-VMCB_SETTER(nested_cr3, u64, CLEAN_NESTED)
-VMCB_SETTER(g_pat, u64, CLEAN_NESTED)
-VMCB_SETTER(cr0, u64, CLEAN_CR)
-VMCB_SETTER(cr3, u64, CLEAN_CR)
 VMCB_SETTER(cr4, u64, CLEAN_CR)
 VMCB_SETTER(efer, u64, CLEAN_CR)
 VMCB_SETTER(dr6, u64, CLEAN_DR)
 VMCB_SETTER(dr7, u64, CLEAN_DR)
 VMCB_SETTER(cr2, u64, CLEAN_CR2)
-VMCB_SETTER(debugctl, u64, CLEAN_LBR)
 
 /* Exit codes, APM vol. 2, appendix C. The upper half of a VMEXIT_INVALID may be zero: compare 32 bits. */
 enum vmexit {
