@@ -62,11 +62,6 @@ struct windows {
 	bool nmi;       /* exit when the NMI handler ends */
 };
 
-static inline bool windows_same(const struct windows *a, const struct windows *b)
-{
-	return a->interrupt == b->interrupt && a->nmi == b->nmi;
-}
-
 struct guest_cpu {
 	u64 gpr[MON_GPRS]; /* RAX and RSP are copied in at the exit and out at the entry */
 	u64 rip, rflags;

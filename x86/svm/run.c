@@ -47,7 +47,7 @@ static u64 encode_event(const struct event *e)
 /* INT n, INT3 and INTO are executed again instead: RIP still names them. */
 static bool comes_again_by_itself(u32 type, u32 vector)
 {
-	return type == EVENT_SOFTWARE || (type == EVENT_EXCEPTION && (vector == VECTOR_BP || vector == VECTOR_OF));
+	return type == EVENT_OF_SOFTWARE || (type == EVENT_OF_EXCEPTION && (vector == VECTOR_BP || vector == VECTOR_OF));
 }
 
 static void keep_interrupted_event(struct guest_cpu *g, u64 info)
@@ -137,7 +137,7 @@ enum exit_kind svm_run(struct cpu *c, struct guest_cpu *g)
 	b->event_injection = 0;
 	if (__builtin_expect(g->event.valid, 0))
 		set_event(b, g);
-	if (__builtin_expect(!windows_same(&g->want, &g->have), 0))
+	if (__builtin_expect(g->want.interrupt != g->have.interrupt || g->want.nmi != g->have.nmi, 0))
 		set_windows(b, g);
 	if (__builtin_expect(g->flush != TAG_KEEP, 0))
 		set_tag(b, g);

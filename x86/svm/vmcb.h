@@ -124,7 +124,6 @@ enum vmcb_tlb_control { TLB_KEEP = 0, TLB_FLUSH_ALL = 1, TLB_FLUSH_ASID = 3 };
 #define EVENT_ERROR  BIT(11)
 #define EVENT_TYPE(e) ((u32)((e) >> 8) & 7)
 #define EVENT_VECTOR(e) ((u32)(e) & 0xff)
-enum vmcb_event_type { EVENT_INTERRUPT = 0, EVENT_NMI = 2, EVENT_EXCEPTION = 3, EVENT_SOFTWARE = 4 };
 
 /* 0c0 */
 enum vmcb_clean {
