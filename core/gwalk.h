@@ -46,6 +46,13 @@ struct gwalk_result {
 	bool writable, user; /* accumulated rights of the leaf */
 };
 
+/* Is it one that the mode can translate (SDM vol. 1, 3.3.7.1)? */
+static inline bool gwalk_canonical(const struct gwalk_mode *mode, gva_t address)
+{
+	u32 unused = mode->paging == GWALK_5 ? 7 : 16;
+	return mode->paging < GWALK_4 || (u64)((s64)(address.v << unused) >> unused) == address.v;
+}
+
 /*
  * Translates `address` for an access described by GW_WRITE | GW_USER | GW_FETCH, setting A on the way and D on the leaf when
  * `update`. OK; FAULT with result->error; AGAIN when an entry changed underneath (run the exit again); or what memory answered.

@@ -12,7 +12,6 @@
 #include "x86/cpu/regs.h"
 #include "x86/decode.h"
 
-#define CANONICAL_SHIFT_4 16
 #define HALF_CANONICAL 0xffffffffull
 
 static const struct gwalk_memory memory = { .read = window_load, .exchange = window_exchange };
@@ -114,11 +113,6 @@ static u32 fetch_access(const struct guest_mode *m)
 static u64 linear_rip(const struct guest_mode *m, u64 rip)
 {
 	return m->bits == 64 ? rip : (m->cs_base + rip) & HALF_CANONICAL;
-}
-
-static bool canonical(u64 address)
-{
-	return (u64)((s64)(address << CANONICAL_SHIFT_4) >> CANONICAL_SHIFT_4) == address;
 }
 
 /* What a walk in software answers; the processor's own, where no RAM is, ends the VM too (exits.c). */
@@ -273,7 +267,7 @@ status gva_copy(struct vcpu *v, gva_t at, void *bytes, u32 length, u32 access, s
 	u32 parts = 1;
 	backend->mode(v->g, &m);
 	struct gwalk_mode mode = *vcpu_walk_mode(v, &m.paging);
-	if (mode.paging >= GWALK_4 && (!canonical(at.v) || !canonical(at.v + length - 1))) {
+	if (!gwalk_canonical(&mode, at) || !gwalk_canonical(&mode, gva(at.v + length - 1))) {
 		*fault = (struct gva_fault){ .vector = VECTOR_GP };
 		return FAULT;
 	}

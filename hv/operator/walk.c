@@ -95,12 +95,6 @@ static status trace_read(void *context, gpa_t at, u32 size, u64 *value)
 	return b.state == PMAP_PRESENT || b.state == PMAP_EMPTY ? OK : BAD_ADDRESS;
 }
 
-static bool is_canonical(enum gwalk_paging paging, u64 at)
-{
-	u32 unused = paging == GWALK_5 ? 7 : 16;
-	return paging < GWALK_4 || (u64)((s64)(at << unused) >> unused) == at;
-}
-
 void walk_virtual(const struct walk *w, const struct gwalk_mode *mode, gva_t at)
 {
 	static const struct gwalk_memory memory = { .read = trace_read }; /* it is told not to update: nothing is exchanged */
@@ -115,7 +109,7 @@ void walk_virtual(const struct walk *w, const struct gwalk_mode *mode, gva_t at)
 	struct gwalk_result r = { .page_size = PAGE_SIZE };
 	judged.smep = judged.smap = false; /* rights are shown, not judged */
 	say(w->to, "guest-virtual %lx, %s, CR3 %lx\n", at.v, modes[mode->paging].name, mode->cr3);
-	if (!is_canonical(mode->paging, at.v)) {
+	if (!gwalk_canonical(mode, at)) {
 		say(w->to, "  = #GP: the address is not canonical\n");
 		return;
 	}
