@@ -72,11 +72,6 @@ void advance(struct vcpu *v, u64 next_rip)
 
 /* ---- walking with the vCPU's registers ---- */
 
-static struct gwalk_cpu walk_cpu(void)
-{
-	return (struct gwalk_cpu){ .maxphyaddr = features.phys_bits, .gib_pages = features.gib_pages, .nx = features.nx, .pse36 = true };
-}
-
 static inline bool same_mode(const struct gwalk_registers *a, const struct gwalk_registers *b)
 {
 	return a->cr0 == b->cr0 && a->cr4 == b->cr4 && a->efer == b->efer && !((a->rflags ^ b->rflags) & RFLAGS_AC);
@@ -84,7 +79,7 @@ static inline bool same_mode(const struct gwalk_registers *a, const struct gwalk
 
 static RARE void make_walk_mode(struct vcpu *v, const struct gwalk_registers *r)
 {
-	struct gwalk_cpu cpu = walk_cpu();
+	struct gwalk_cpu cpu = { .maxphyaddr = features.phys_bits, .gib_pages = features.gib_pages, .nx = features.nx, .pse36 = true };
 	v->walk = gwalk_mode_of(r, &cpu);
 	v->walk_of = *r;
 }
@@ -105,11 +100,6 @@ struct gwalk_mode vcpu_walk_now(struct vcpu *v)
 	return *vcpu_walk_mode(v, &m.paging);
 }
 
-static u32 fetch_access(const struct guest_mode *m)
-{
-	return GW_FETCH | (m->cpl == 3 ? GW_USER : 0);
-}
-
 static u64 linear_rip(const struct guest_mode *m, u64 rip)
 {
 	return m->bits == 64 ? rip : (m->cs_base + rip) & HALF_CANONICAL;
@@ -128,7 +118,8 @@ static RARE status walk_failed(struct vcpu *v, u64 at, status r)
 static status translate_fetch(struct vcpu *v, const struct guest_mode *m, u64 at, gpa_t *out)
 {
 	struct gwalk_result w;
-	status r = gwalk_with(vcpu_walk_mode(v, &m->paging), &memory, NULL, gva(at), fetch_access(m), true, &w);
+	u32 access = GW_FETCH | (m->cpl == 3 ? GW_USER : 0);
+	status r = gwalk_with(vcpu_walk_mode(v, &m->paging), &memory, NULL, gva(at), access, true, &w);
 	*out = w.at;
 	if (__builtin_expect(r == OK, 1))
 		return OK;
