@@ -71,11 +71,12 @@ static status write_ignored(struct vcpu *v, u32 msr, u64 value)
 	return OK;
 }
 
-/* Set on the host too (features.c); and the TSC counts with the frequency of P0, which the invariant one does. */
+/* DE_CFG's is set on the host too (features.c); and the TSC counts with the frequency of P0, which the invariant one does. */
 static status read_constant(struct vcpu *v, u32 msr, u64 *value)
 {
 	(void)v;
-	*value = msr == MSR_DE_CFG ? DE_CFG_LFENCE_SERIALIZING : HWCR_TSC_FREQ_SEL;
+	*value = msr == MSR_MTRR_CAP ? MTRR_VARIABLE | MTRR_CAP_FIXED | MTRR_CAP_WC :
+		 msr == MSR_DE_CFG ? DE_CFG_LFENCE_SERIALIZING : HWCR_TSC_FREQ_SEL;
 	return OK;
 }
 
@@ -172,13 +173,6 @@ static status write_clock(struct vcpu *v, u32 msr, u64 value)
 
 /* ---- MTRRs: remembered, without effect (all of a guest's RAM is write-back) ---- */
 
-static status read_mtrr_cap(struct vcpu *v, u32 msr, u64 *value)
-{
-	(void)v, (void)msr;
-	*value = MTRR_VARIABLE | MTRR_CAP_FIXED | MTRR_CAP_WC;
-	return OK;
-}
-
 static u64 *mtrr_place(struct vcpu *v, u32 msr)
 {
 	if (msr == MSR_MTRR_DEF_TYPE)
@@ -252,7 +246,7 @@ static const struct msr_row rows[] = {
 	{ MSR_KVM_STEAL_TIME, MSR_KVM_STEAL_TIME, read_kvm, paravirt_write_steal },
 	{ MSR_KVM_PV_EOI, MSR_KVM_PV_EOI, read_kvm, write_pv_eoi },
 	{ MSR_KVM_WALL_CLOCK_OLD, MSR_KVM_SYSTEM_TIME_OLD, read_kvm, write_clock },
-	{ MSR_MTRR_CAP, MSR_MTRR_CAP, read_mtrr_cap, NULL },
+	{ MSR_MTRR_CAP, MSR_MTRR_CAP, read_constant, NULL },
 	{ MSR_MTRR_PHYSBASE0, MSR_MTRR_PHYSBASE0 + 2 * MTRR_VARIABLE - 1, read_mtrr, write_mtrr },
 	{ MSR_MTRR_FIX64K_00000, MSR_MTRR_FIX64K_00000, read_mtrr, write_mtrr },
 	{ MSR_MTRR_FIX16K_80000, MSR_MTRR_FIX16K_A0000, read_mtrr, write_mtrr },
