@@ -9,6 +9,7 @@
 #include "core/bits.h"
 #include "hv/hv.h"
 #include "x86/boot/boot.h"
+#include "x86/cpu/log.h"
 #include "x86/cpu/regs.h"
 #include "x86/cpu/string.h"
 #include "x86/mm/slots.h"
@@ -130,14 +131,6 @@ static struct program program_of(const struct vm *vm)
 	return (struct program){ .module = boot_info->module[module].first, .bytes = boot_info->module[module].bytes };
 }
 
-static void copy_text(char *to, size_t room, const char *from)
-{
-	size_t i = 0;
-	for (; from && from[i] && i + 1 < room; i++)
-		to[i] = from[i];
-	to[i] = 0;
-}
-
 static void fill_info(struct mon_info *info, struct vm *vm)
 {
 	const struct machine_definition *d = vm->definition;
@@ -152,13 +145,13 @@ static void fill_info(struct mon_info *info, struct vm *vm)
 	info->mark_port = (u32)options.mark_port;
 	info->disk = d->disk;
 	info->disk.module = info->module_count;
-	copy_text(info->name, sizeof info->name, d->name);
-	copy_text(info->cmdline, sizeof info->cmdline, d->cmdline);
+	format_text(info->name, sizeof info->name, "%s", d->name);
+	format_text(info->cmdline, sizeof info->cmdline, "%s", d->cmdline);
 	for (u32 i = 0; (b = module_of(vm, i)); i++) {
 		u64 offset = b->first.v & PAGE_MASK;
 		info->module[i].address = at + offset;
 		info->module[i].size = b->bytes;
-		copy_text(info->module[i].cmdline, sizeof info->module[i].cmdline, b->cmdline);
+		format_text(info->module[i].cmdline, sizeof info->module[i].cmdline, "%s", b->cmdline);
 		at += align_up(offset + b->bytes, PAGE_SIZE);
 	}
 }
