@@ -291,23 +291,19 @@ static u64 call_log(struct vm *vm, const u64 a[])
 
 /* ---- the boot modules' end ---- */
 
-/* All but a disk's image leaves the window; the frames stay as long as a definition needs them. */
+/* They leave the monitor's map; what it needs of a disk's image comes again. The frames stay as long as a definition needs them. */
 static void monitor_release_modules(struct vm *vm)
 {
-	u64 at = MON_MODULES, end = at;
-	for (u32 i = 0; i <= vm->definition->modules.count; i++) {
-		const struct boot_module *b = module_of(vm, i);
-		end += align_up((b->first.v & PAGE_MASK) + b->bytes, PAGE_SIZE);
-	}
-	while (at < end) {
+	u64 at = MON_MODULES;
+	while (at < MON_WINDOW) {
 		SETTLEMENT(s, &mm.settler);
 		u64 done = 0;
 		lock_take(&vm->pmap.lock);
-		status r = pt_drop(&vm->space.window.table, &vm->space.window.view, at, end - at, RELEASE_BUDGET, &s, &done);
+		status r = pt_drop(&vm->space.window.table, &vm->space.window.view, at, MON_WINDOW - at, RELEASE_BUDGET, &s, &done);
 		lock_give(&vm->pmap.lock);
 		settle(&s);
 		CHECK(r == OK || r == AGAIN);
-		at = r == OK ? end : at + done;
+		at = r == OK ? MON_WINDOW : at + done;
 		interrupts_take();
 	}
 }
