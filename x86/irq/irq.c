@@ -10,12 +10,6 @@
 
 static u32 strays;
 
-static void kick_interrupt(struct cpu *c)
-{
-	cpu_event(c, CPU_KICK);
-	hv_kick(c);
-}
-
 static void stray_interrupt(struct cpu *c, u32 vector)
 {
 	if (__atomic_fetch_add(&strays, 1, __ATOMIC_RELAXED) < STRAY_LOGGED)
@@ -30,7 +24,8 @@ void interrupt_dispatch(u32 vector)
 		timer_interrupt(c);
 		break;
 	case VECTOR_KICK:
-		kick_interrupt(c);
+		cpu_event(c, CPU_KICK);
+		hv_kick(c);
 		break;
 	case VECTOR_SERIAL:
 		if (serial_interrupt())
