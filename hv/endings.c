@@ -34,9 +34,7 @@ void vm_end(struct vm *vm, enum machine_reset then, const char *format, ...)
 	format_arguments(vm->ending, sizeof vm->ending, format, arguments);
 	va_end(arguments);
 	vm_become(vm, VM_ENDING);
-	for (u32 i = 0; i < vm->vcpus; i++)
-		sched_wake(&vm->vcpu[i].entity);
-	sched_wake(&vm->monitor.entity);
+	vm_wake(vm);
 	sched_wake(&vm->keeper);
 }
 

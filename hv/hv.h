@@ -367,6 +367,7 @@ struct vm *vm_find(const char *name);
 void host_quit(void);
 
 /* pause.c */
+void vm_wake(struct vm *vm); /* its vCPUs and its monitor look what there is to do */
 void vm_become(struct vm *vm, enum vm_state state);
 static inline bool change_state(u32 *state, u32 from, u32 to)
 {

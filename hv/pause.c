@@ -8,7 +8,7 @@
 #include "hv/hv.h"
 #include "x86/cpu/log.h"
 
-static void wake_all(struct vm *vm)
+void vm_wake(struct vm *vm)
 {
 	for (u32 i = 0; i < vm->vcpus; i++)
 		sched_wake(&vm->vcpu[i].entity);
@@ -36,7 +36,7 @@ static void change(struct vm *vm, u32 reasons, u32 why)
 	vm->paused = (vm->paused & ~why) | (reasons & why);
 	judge(vm);
 	lock_give(&lock);
-	wake_all(vm); /* to look, or to go on */
+	vm_wake(vm); /* to look, or to go on */
 }
 
 void vm_pause(struct vm *vm, enum vm_pause why)
@@ -90,7 +90,7 @@ void vm_starve(struct vm *vm, u64 came_at)
 		vm->paused &= ~(u32)PAUSE_MEMORY;
 	judge(vm);
 	lock_give(&lock);
-	wake_all(vm);
+	vm_wake(vm);
 	if (ends)
 		vm_end(ends, RESET_END, "killed: the host has no memory left, and nobody who could give some back; it had most");
 	else if (!came)

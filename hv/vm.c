@@ -93,9 +93,7 @@ static status make_views(struct vm *vm)
 
 static void vcpu_timer_fired(struct hv_timer *t)
 {
-	struct vcpu *v = container_of(t, struct vcpu, timer);
-	__atomic_fetch_or(&v->requests, REQUEST_TIMER, __ATOMIC_SEQ_CST);
-	sched_wake(&v->entity);
+	interrupts_request(container_of(t, struct vcpu, timer), REQUEST_TIMER);
 }
 
 static status make_private_half(struct vm *vm, struct vcpu *v)

@@ -149,7 +149,6 @@ void inspect_walk(struct vm *vm, char *word[])
 	__atomic_store_n(&asked.state, WALK_ASKED, __ATOMIC_SEQ_CST);
 	timer_init(&asked.timer, walk_late);
 	timer_set(&asked.timer, tsc_now() + WALK_TIME_MS * host_tsc_khz);
-	__atomic_fetch_or(&asked.v->requests, REQUEST_WALK, __ATOMIC_SEQ_CST);
-	sched_wake(&asked.v->entity);
+	interrupts_request(asked.v, REQUEST_WALK);
 	console_work(walk_work);
 }

@@ -110,6 +110,7 @@ void audit_start(struct vm *gone) { world_must(gone == NULL); audits = 3; }
 bool audit_slice(u64 *findings) { *findings = 7; return audits-- != 0; }
 const u64 *audit_kinds(void) { return mm.alloc.kind; }
 void sched_wake(struct entity *e) { e->again = true; }
+void interrupts_request(struct vcpu *v, u32 what) { v->requests |= what; sched_wake(&v->entity); }
 bool sched_events(struct cpu *c) { return c->events & CPU_RESCHED; }
 void share_init(struct share *s, u64 weight) { s->scale = weight; }
 void entity_init(struct entity *e, enum entity_kind kind, struct vm *vm, struct share *share)
