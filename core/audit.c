@@ -20,6 +20,31 @@ static void find_fault(struct audit_state *s, const char *what, u64 owner, u64 w
 
 static const struct audit_vm *vm_of(const struct audit_state *s) { return &s->host->vm[s->vm]; }
 
+static struct audit_sum *sum_of(struct audit_state *s, owner_t owner)
+{
+	u32 i = (u32)owner - OWNER_FIRST_VM;
+	return i < AUDIT_VMS ? &s->sums[i] : NULL;
+}
+
+/* Two sets of frames with the same sum of these are the same set. */
+static u64 mixed(u64 frame)
+{
+	u64 x = (frame + 1) * 0x9e3779b97f4a7c15;
+	x = (x ^ x >> 32) * 0xd6e8feb86659fd93;
+	return x ^ x >> 29;
+}
+
+/* Of all that changes under the pmap's lock, which is taken. */
+static u64 epoch_of(const struct audit_vm *v)
+{
+	lock_take(&v->pmap->lock);
+	u64 epoch = v->pmap->changes + v->pmap->tree.changes;
+	for (u32 i = 0; i < v->view_count; i++)
+		epoch += v->view[i]->table.changes;
+	lock_give(&v->pmap->lock);
+	return epoch;
+}
+
 static bool spend(struct audit_state *s, u32 n)
 {
 	s->left = s->left > n ? s->left - n : 0;
@@ -83,10 +108,23 @@ static const char *ledger_fault(const struct audit_host *h, const u64 *kind)
 	return kind[FRAME_TABLE] > h->pool->used_frames ? "more tables than the pool has handed out" : NULL;
 }
 
+static void add_frame(struct audit_state *s, const struct frame *f, u64 at)
+{
+	struct audit_sum *sum = sum_of(s, f->owner);
+	s->ledger.kind[f->kind]++;
+	s->tables += f->kind == FRAME_TABLE && f->owner >= OWNER_FIRST_VM;
+	if (sum && f->kind == FRAME_GUEST)
+		sum->count += f->count * mixed(at);
+	else if (sum && f->kind == FRAME_TABLE)
+		sum->table += mixed(at);
+}
+
 static bool step_frames(struct audit_state *s)
 {
 	const struct audit_host *h = s->host;
 	const struct frame_table *frames = &h->alloc->frames;
+	for (u32 i = 0; s->at == 0 && i < h->vm_count; i++)
+		sum_of(s, h->vm[i].pmap->owner)->epoch = epoch_of(&h->vm[i]);
 	lock_take(&h->pool->lock);
 	lock_take(&h->alloc->lock);
 	u64 epoch = h->alloc->changes + h->pool->changes;
@@ -99,9 +137,7 @@ static bool step_frames(struct audit_state *s)
 		if (fault)
 			find_fault(s, fault, f->owner, i);
 		else
-			s->ledger.kind[f->kind]++;
-		if (h->seen)
-			h->seen[i] = 0;
+			add_frame(s, f, i);
 	}
 	bool same = s->ledger_epoch == epoch;
 	if (end == frames->limit && same) {
@@ -137,8 +173,7 @@ static void audit_backed(struct audit_state *s, const struct pmap *p, hfn_t at)
 		find_fault(s, "a pmap names a frame of someone else", p->owner, at.v);
 	else if (f->count == 0)
 		find_fault(s, "a pmap names a frame whose count is 0", p->owner, at.v);
-	if (s->host->seen)
-		s->host->seen[at.v]++;
+	sum_of(s, p->owner)->named += mixed(at.v);
 	s->sum++;
 }
 
@@ -197,9 +232,9 @@ static bool audit_table(void *context, hfn_t at, u8 level, u64 address)
 	}
 	if (f->kind != FRAME_TABLE || f->owner != owner || !pool_holds(h->pool, at, &used) || !used)
 		find_fault(s, "a tree stands on a frame that is not its own", owner, at.v);
-	if (h->seen && h->seen[at.v]++)
-		find_fault(s, "a tree's frame stands in two places", owner, at.v);
+	sum_of(s, owner)->stands += mixed(at.v);
 	s->sum++;
+	s->stand++;
 	spend(s, level > 1 ? SEARCH_COST : TABLE_COST);
 	return true;
 }
@@ -292,29 +327,26 @@ static bool step_tables(struct audit_state *s) { return audit_tree(s, &vm_of(s)-
 
 /* ---- counts, ledger ---- */
 
+/* Tables that a tree has left stay the VM's until that is settled: they are compared only if no debt is open. */
 static bool step_counts(struct audit_state *s)
 {
-	const struct audit_host *h = s->host;
-	const struct frame_table *frames = &h->alloc->frames;
-	if (!h->seen || !h->quiet)
-		return false;
-	u64 end = min_u64(s->at + s->left, frames->limit);
-	for (u64 i = s->at; i < end; i++) {
-		const struct frame *f = frame_of(frames, hfn(i));
-		if (f->kind == FRAME_GUEST && f->count != h->seen[i])
-			find_fault(s, "a frame's count differs from the entries that name it", f->owner, i);
-		if (f->kind == FRAME_TABLE && h->seen[i] != 1)
-			find_fault(s, "a table that no view has", f->owner, i);
-	}
-	spend(s, (u32)(end - s->at));
-	s->at = end;
-	return end < frames->limit;
+	owner_t owner = vm_of(s)->pmap->owner;
+	const struct audit_sum *sum = sum_of(s, owner);
+	if (sum->epoch != epoch_of(vm_of(s)))
+		s->skipped++;
+	else if (sum->count != sum->named)
+		find_fault(s, "frames' counts differ from the entries that name them", owner, 0);
+	else if (s->host->quiet && sum->table != sum->stands)
+		find_fault(s, "a table stands in no tree, or in two places", owner, 0);
+	return false;
 }
 
 static bool step_ledger(struct audit_state *s)
 {
 	if (s->host->quiet && s->ledger.kind[FRAME_GUEST] != s->resident)
 		find_fault(s, "guest frames differ from what is resident in all VMs", OWNER_NONE, s->resident);
+	if (s->host->quiet && s->tables != s->stand)
+		find_fault(s, "tables differ from those that stand in a tree of a VM", OWNER_NONE, s->tables);
 	return false;
 }
 
@@ -325,7 +357,7 @@ static const struct {
 	enum audit_scope scope;
 } phases[] = {
 	{ step_frames, ONCE },     { step_pmap, PER_VM },    { step_tree, PER_VM },  { step_leaves, PER_VIEW },
-	{ step_tables, PER_VIEW }, { step_counts, ONCE },    { step_ledger, ONCE },
+	{ step_tables, PER_VIEW }, { step_counts, PER_VM },  { step_ledger, ONCE },
 };
 
 void audit_begin(struct audit_state *s, const struct audit_host *host, audit_finding *finding, void *context)

@@ -4,6 +4,7 @@
  */
 #include <stdarg.h>
 
+#include "core/audit.h"
 #include "core/bits.h"
 #include "hv/hv.h"
 #include "x86/boot/boot.h"
@@ -141,12 +142,12 @@ static bool release(struct vm *vm)
 
 static bool audit_more(void)
 {
-	u64 findings;
-	if (audit_slice(&findings))
+	const struct audit_state *audit;
+	if (audit_slice(&audit))
 		return true;
-	if (findings)
-		panic("the audit found %lu faults", findings);
-	const u64 *kind = audit_kinds();
+	if (audit->findings)
+		panic("the audit found %lu faults", audit->findings);
+	const u64 *kind = audit->ledger.kind;
 	log_line("audit: clean; frames: guest %lu private %lu tables %lu pool %lu image %lu boot %lu free %lu", kind[FRAME_GUEST],
 		 kind[FRAME_PRIVATE], kind[FRAME_TABLE], kind[FRAME_POOL], kind[FRAME_IMAGE], kind[FRAME_BOOT],
 		 kind[FRAME_FREE] + kind[FRAME_SCRUBBING]);

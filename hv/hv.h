@@ -352,9 +352,9 @@ void audit_unclaim(const void *by);
 void audit_start(struct vm *gone);
 /* A VM begins, or lets images go: call it with the VM's state changed and before a frame changes hands. An audit sums up no more. */
 void audit_disturb(void);
-/* false: it is over, *findings tells. */
-bool audit_slice(u64 *findings);
-const u64 *audit_kinds(void); /* frames by enum frame_kind, of the last audit */
+/* false: it is over, and *result tells, until the claim is given up. */
+struct audit_state;
+bool audit_slice(const struct audit_state **result);
 
 /* keeper.c: what may be asked of a machine. NULL, or a sentence why not. */
 enum turn keeper_turn(struct cpu *c, struct entity *e);

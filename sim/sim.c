@@ -139,12 +139,11 @@ struct sim *sim_new(const struct sim_config *c)
 	s->random = c->seed * 2 + 1;
 	s->frames.limit = c->frames ? c->frames : DEFAULT_FRAMES;
 	s->frames.at = calloc(s->frames.limit, sizeof(struct frame));
-	s->seen = calloc(s->frames.limit, sizeof(u32));
 	s->ram.bytes = s->frames.limit << PAGE_SHIFT;
 	s->own_ram = c->ram ? NULL : aligned_alloc(BLOCK_SIZE, align_up(s->ram.bytes, BLOCK_SIZE));
 	s->ram.at = c->ram ? c->ram : s->own_ram;
 	s->alloc_memory = calloc(1, alloc_bytes(s->frames.limit));
-	CHECK(s->frames.at && s->seen && s->ram.at && s->alloc_memory);
+	CHECK(s->frames.at && s->ram.at && s->alloc_memory);
 	lay_out_ram(s);
 	s->env = (struct mem_env){ env_scrub, env_pool_map, env_kick, env_relax, env_breathe, env_flush_here, env_this_cpu, s };
 	alloc_init(&s->alloc, s->frames, s->alloc_memory, &s->env);
@@ -160,7 +159,6 @@ struct sim *sim_new(const struct sim_config *c)
 void sim_free(struct sim *s)
 {
 	free(s->frames.at);
-	free(s->seen);
 	free(s->own_ram);
 	free(s->alloc_memory);
 	free(s);
@@ -302,7 +300,7 @@ void sim_audit(struct sim *s)
 	for (u32 i = 0; i < SIM_VMS; i++)
 		if (s->vm[i].alive)
 			vms[n++] = (struct audit_vm){ &s->vm[i].pmap, { &s->vm[i].nested, &s->vm[i].window }, 2 };
-	struct audit_host host = { .alloc = &s->alloc, .pool = &s->pool, .vm = vms, .vm_count = n, .seen = s->seen, .quiet = true };
+	struct audit_host host = { .alloc = &s->alloc, .pool = &s->pool, .vm = vms, .vm_count = n, .quiet = true };
 	if (audit_all(&host, sim_finding, NULL))
 		sim_fail("the audit has findings");
 }

@@ -86,7 +86,6 @@ struct sim {
 	bool pool_map_fails;
 	u64 fills, uses, flushes, wraps, scrubs; /* statistics: a test that never fills shows nothing */
 	void *own_ram;    /* to be freed */
-	u32 *seen;        /* the auditor's */
 	u64 starts;       /* of VMs */
 };
 

@@ -4,6 +4,7 @@
  * A walk is asked of the vCPU and drawn in a turn of it, for its registers and its VM's memory are mapped only there. `state` decides who has the
  * question: asked -> taken (by the vCPU) -> done, or asked -> idle (the time is up).
  */
+#include "core/audit.h"
 #include "core/bits.h"
 #include "core/env.h"
 #include "hv/operator/console.h"
@@ -19,7 +20,7 @@ static enum work audit_work(void)
 {
 	static const char *const kinds[] = { "absent", "free", "image", "boot", "pool", "table", "guest", "private", "scrubbing" };
 	static_assert(ARRAY_SIZE(kinds) == FRAME_KINDS, "a name each, in the order of enum frame_kind");
-	u64 findings;
+	const struct audit_state *audit;
 	if (!auditing) {
 		auditing = audit_claim(&operator_entity);
 		if (!auditing)
@@ -27,14 +28,16 @@ static enum work audit_work(void)
 		audit_call(false);
 		audit_start(NULL);
 	}
-	if (audit_slice(&findings))
+	if (audit_slice(&audit))
 		return WORK_MORE;
 	auditing = false;
 	say(&console, "frames:");
 	for (u32 k = 0; k < FRAME_KINDS; k++)
-		say(&console, " %s %lu", kinds[k], audit_kinds()[k]);
+		say(&console, " %s %lu", kinds[k], audit->ledger.kind[k]);
+	say(&console, "\naudit: %lu findings\n", audit->findings);
+	if (audit->skipped)
+		say(&console, "%lu sums were not compared: what they sum up changed meanwhile\n", audit->skipped);
 	audit_unclaim(&operator_entity);
-	say(&console, "\naudit: %lu findings\n", findings);
 	return WORK_DONE;
 }
 

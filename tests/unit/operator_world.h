@@ -4,6 +4,7 @@
 #ifndef TESTS_OPERATOR_WORLD_H
 #define TESTS_OPERATOR_WORLD_H
 
+#include "core/audit.h"
 #include "hv/hv.h"
 #include "hv/operator/say.h"
 #include "hv/operator/scroll.h"
@@ -107,8 +108,15 @@ bool audit_claim(const void *by) { return by && audit_free; }
 void audit_call(bool on) { audit_called = on; }
 void audit_unclaim(const void *by) { world_must(by == &operator_entity); }
 void audit_start(struct vm *gone) { world_must(gone == NULL); audits = 3; }
-bool audit_slice(u64 *findings) { *findings = 7; return audits-- != 0; }
-const u64 *audit_kinds(void) { return mm.alloc.kind; }
+static struct audit_state audited;
+bool audit_slice(const struct audit_state **result)
+{
+	*result = &audited;
+	audited.findings = 7;
+	for (u32 k = 0; k < FRAME_KINDS; k++)
+		audited.ledger.kind[k] = mm.alloc.kind[k];
+	return audits-- != 0;
+}
 void sched_wake(struct entity *e) { e->again = true; }
 void interrupts_request(struct vcpu *v, u32 what) { v->requests |= what; sched_wake(&v->entity); }
 bool sched_events(struct cpu *c) { return c->events & CPU_RESCHED; }
