@@ -145,7 +145,7 @@ def rows(system, texts, top, nm="nm"):
 # What the issue asks: case, words, limit, field.
 HOST_BYTES = 4 * GIB
 ASKED = [
-    ("world-switch", "instructions of a world switch", 800, "instructions"),
+    ("world-switch", "instructions of a world switch, on average", 800, "instructions"),
     ("interrupts-off", "instructions with interrupts off, at most", 20000, "instructions"),
     ("memory-hypervisor", "bytes of the hypervisor on a host of 4 GiB", 4 * (1 << 20) + HOST_BYTES // 200, "bytes"),
     ("memory-idle-vm", "bytes of an idle VM besides its tables", 1 << 20, "bytes"),
