@@ -16,12 +16,19 @@
 #define REAP_BUDGET 32u
 #define PRIVATE_BUDGET 8u
 
-u64 vm_exits(const struct vm *vm)
+u64 vm_exits_of(const struct vm *vm, enum exit_kind kind)
 {
 	u64 sum = 0;
 	for (u32 i = 0; i < vm->vcpus; i++)
-		for (u32 k = 0; k < EXIT_KINDS; k++)
-			sum += vm->vcpu[i].exits[k];
+		sum += vm->vcpu[i].exits[kind];
+	return sum;
+}
+
+u64 vm_exits(const struct vm *vm)
+{
+	u64 sum = 0;
+	for (u32 k = 0; k < EXIT_KINDS; k++)
+		sum += vm_exits_of(vm, k);
 	return sum;
 }
 
@@ -106,9 +113,7 @@ static void log_statistics(const struct vm *vm)
 	interrupts_take();
 	log_line("stats: scrub-instructions=%lu scrubbed-frames=%lu", slots_scrub_ticks, slots_scrubbed);
 	for (u32 k = 0; k < EXIT_KINDS; k++) {
-		u64 count = 0;
-		for (u32 i = 0; i < vm->vcpus; i++)
-			count += vm->vcpu[i].exits[k];
+		u64 count = vm_exits_of(vm, k);
 		if (count)
 			log_line("stats: exits-%s=%lu", exit_name(k), count);
 		interrupts_take();

@@ -340,7 +340,8 @@ void vm_end(struct vm *vm, enum machine_reset then, const char *format, ...) __a
 enum action vm_kill(struct vcpu *v, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void vm_record(struct vcpu *v); /* registers into the log */
 void vm_mark(struct vm *vm, u64 value);
-u64 vm_exits(const struct vm *vm);
+u64 vm_exits_of(const struct vm *vm, enum exit_kind kind);
+u64 vm_exits(const struct vm *vm); /* of all kinds */
 static inline bool vm_starts_again(const struct vm *vm) { return vm->restart && vm->wanted && vm->modules_held == USE_ALL; }
 /* A slice of what an ended VM leaves. false: nothing is left. */
 bool vm_take_apart(struct vm *vm);

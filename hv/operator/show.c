@@ -131,9 +131,7 @@ void show_exits(struct vm *vm, char *word[])
 {
 	(void)word;
 	for (u32 k = 0; k < EXIT_KINDS; k++) {
-		u64 count = 0;
-		for (u32 i = 0; i < vm->vcpus; i++)
-			count += vm->vcpu[i].exits[k];
+		u64 count = vm_exits_of(vm, k);
 		if (count)
 			say(&console, "%12lu  %s\n", count, exit_name(k));
 	}

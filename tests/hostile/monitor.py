@@ -200,12 +200,9 @@ class Attack:
         found = self.ask(REGISTERS, r"^witness: (\d+) rounds, (\d+) wrong\n")
         right(f"the neighbour's registers stay: {found[1]} rounds", int(found[1]) > 0 and found[2] == "0")
 
-    def free(self):
-        return sum(kib for what, kib in self.operator.ledger().items() if what == "free" or what.startswith("being scrubbed"))
-
     def run(self, attacks):
         self.operator.ready(SECONDS)
-        free = self.free()
+        free = self.operator.free()
         for name, says in ((HOLD, rf"^hold {HOLD}: \d+ MiB written"), (REGISTERS, "^witness: begins")):
             self.operator.command(f"start {name}")
             self.operator.wait_state(name, "running", SECONDS)
@@ -217,7 +214,7 @@ class Attack:
             self.operator.command(f"destroy {name}")
             self.operator.wait_state(name, "off", SECONDS)
         self.operator.audit()
-        right("every frame is home", self.free() == free)
+        right("every frame is home", self.operator.free() == free)
 
     def leaks(self):
         """On one processor, where nothing runs between the two: what the one leaves the other must not find."""

@@ -102,6 +102,7 @@ struct vm *vm_find(const char *name)
 	return NULL;
 }
 
+u64 vm_exits_of(const struct vm *vm, enum exit_kind kind) { return vm->vcpu[0].exits[kind]; }
 u64 vm_exits(const struct vm *vm) { return vm->vcpu[0].exits[EXIT_HLT]; }
 const char *exit_name(enum exit_kind kind) { return kind == EXIT_HLT ? "hlt" : "other"; }
 bool audit_claim(const void *by) { return by && audit_free; }

@@ -109,6 +109,10 @@ class Operator:
             raise Wrong("the audit is not clean: " + " / ".join(answer))
         self.audits += 1
 
+    def free(self):
+        """KiB that belong to nobody, those that a processor is just scrubbing too."""
+        return sum(kib for what, kib in self.ledger().items() if what == "free" or what.startswith("being scrubbed"))
+
     def ledger(self):
         """{what: KiB} of the host's part; it must add up."""
         answer = self.command("ledger")
