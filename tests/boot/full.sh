@@ -10,7 +10,13 @@ expect "600 MiB promised on 448, all of it touched" 0 "memory: 5 passed, 0 faile
 	several 448M 1 45 operator=no "build/guests/memory.elf memory"
 count_is "both did it in the end" 2 "$(ends 'big[12] test 0$')"
 expect_log "one of them waited for memory" "big2 is paused: the host's memory is full"
-vms=${vms// weight=220/}
+vms="$vms
+vm name=busy mem=16M kernel=spin cmdline=while reset=end weight=1"
+expect "the same on a host that is never idle" 0 "memory: 5 passed, 0 failed" \
+	several 448M 1 45 operator=no "build/guests/memory.elf memory" "build/guests/spin.elf spin"
+expect_log "one of them waited for memory" "big2 is paused: the host's memory is full"
+count_is "and went on as soon as the other had ended" "big1 big2 busy" "$(sed -nE 's/^end: ([a-z0-9]+) test 0$/\1/p' "$scratch/log" | paste -sd ' ')"
+vms=$(head -n 2 <<<"${vms// weight=220/}")
 expect "both find no memory, and nobody could give some back" 0 "memory: 5 passed, 0 failed" \
 	several 448M 1 45 operator=no "build/guests/memory.elf memory"
 count_is "one is ended with a sentence" 1 "$(ends 'big[12] killed: the host has no memory left, and nobody who could give some back')"
