@@ -93,6 +93,8 @@ static void nested_fault(struct sim *s, unsigned cpu, struct known *k, u64 at, b
 	do {
 		st = ptview_resolve(&k->vm->nested, frame_gpa(gfn(at)), write ? PMAP_READ | PMAP_WRITE : PMAP_READ);
 		answer_kick(s, cpu);
+		if (st == NO_MEMORY && pmap_unprepare(&k->vm->pmap))
+			st = AGAIN;
 	} while (st == AGAIN && k->life == ALIVE);
 	k->faulting[block]--;
 	if (st != AGAIN && !(st == DENIED && write))
