@@ -336,6 +336,8 @@ lint:
 	step "headers compile alone" $(MAKE) --no-print-directory -s lint-headers; \
 	step "clang-tidy" $(MAKE) --no-print-directory -s lint-tidy; \
 	step "cppcheck" $(MAKE) --no-print-directory -s lint-cppcheck; \
+	step "pylint" tools/lint python; \
+	step "shellcheck" tools/lint shell; \
 	step "layers, assembly, length" tools/check-layers; \
 	step "rows, tests and mutations of the hostile suite" tools/hostile-table --check; \
 	[ $$bad = 0 ] && echo "lint: clean"

@@ -85,7 +85,8 @@ several() {
 		cp "$scratch/bochs/com2" "$scratch/log"
 		return $status
 	fi
-	local all=$(IFS=, && echo "${modules[*]}")
+	local all
+	all=$(IFS=, && echo "${modules[*]}")
 	timeout "$seconds" qemu-system-x86_64 -machine pc -accel tcg -cpu "$cpu" -smp "$processors" -m "$memory" -nodefaults -display none \
 		-monitor none -no-reboot ${counted:+-icount shift=0,sleep=off} -serial stdio -serial "file:$scratch/log" -kernel "build/$ringmur" \
 		-append "$words" -initrd "$all"

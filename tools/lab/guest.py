@@ -126,13 +126,11 @@ def resolve_guest(r):
         r.cmdline = " ".join(words + ([r.cmdline] if r.cmdline else []))
         return target
     if not os.path.exists(r.image) and re.fullmatch(r"[a-z0-9_.-]+", r.image):
-        for folder in ("", "tests/guests/"):
-            for name in (f"build/guests/{r.image}", f"build/guests/{r.image}.elf"):
-                known = subprocess.run(["make", "-C", TOP, "-n", name], capture_output=True).returncode == 0
-                if known or os.path.exists(os.path.join(TOP, name)):
-                    r.image = os.path.join(TOP, name)
-                    return [name]
-            break
+        for name in (f"build/guests/{r.image}", f"build/guests/{r.image}.elf"):
+            known = subprocess.run(["make", "-C", TOP, "-n", name], capture_output=True).returncode == 0
+            if known or os.path.exists(os.path.join(TOP, name)):
+                r.image = os.path.join(TOP, name)
+                return [name]
     return []
 
 

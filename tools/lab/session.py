@@ -7,7 +7,6 @@ whoever wants to start it.
 import os
 import re
 import subprocess
-import sys
 import tempfile
 
 from lab.build import build
