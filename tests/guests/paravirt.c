@@ -19,7 +19,8 @@ enum { EPERM = -1, EINVAL = -22, ENOSYS = -1000 };
 static const u64 values[] = { 0, 1, 11, 12, 1ull << 31, 1ull << 32, 1ull << 52, 1ull << 63, ~0ull };
 _Static_assert(sizeof values / sizeof values[0] == WAYS, "");
 
-enum job { JOB_NONE, JOB_SLEEP, JOB_HALT, JOB_SPIN, JOB_WATCH, JOB_RING };
+/* `job` counts the jobs given above its low byte: a job is told from the one before even by whoever saw nothing between the two. */
+enum job { JOB_NONE, JOB_SLEEP, JOB_HALT, JOB_SPIN, JOB_WATCH, JOB_RING, JOB = 0xff };
 
 static volatile u32 started, done, job, nmis, awake, go, asleep, woken, rounds, turn;
 static volatile u32 ids[APS + 2];
@@ -52,9 +53,9 @@ static void sleep_twice(void)
 	}
 }
 
-static void watch(void)
+static void watch(u32 mine)
 {
-	while (job == JOB_WATCH) {
+	while (job == mine) {
 		seen = *(volatile u64 *)WINDOW;
 		add(&rounds, 1);
 	}
@@ -94,17 +95,18 @@ static void ap_main(void)
 			continue;
 		}
 		last = job;
-		if (last == JOB_SLEEP && lapic_id() == ids[0])
+		enum job what = last & JOB;
+		if (what == JOB_SLEEP && lapic_id() == ids[0])
 			sleep_twice();
-		if (last == JOB_RING)
+		if (what == JOB_RING)
 			go_round(lapic_id());
-		while (last == JOB_HALT && job == JOB_HALT)
+		while (what == JOB_HALT && job == last)
 			wait_irq();
-		while (last == JOB_SPIN && job == JOB_SPIN)
+		while (what == JOB_SPIN && job == last)
 			;
-		if (last == JOB_WATCH && lapic_id() == ids[0])
-			watch();
-		if (last != JOB_NONE)
+		if (what == JOB_WATCH && lapic_id() == ids[0])
+			watch(last);
+		if (what != JOB_NONE)
 			add(&done, 1);
 	}
 }
@@ -124,7 +126,7 @@ static void on_poke(struct regs *r)
 /* Between jobs all halt. */
 static void give(enum job what)
 {
-	job = what;
+	job = (job & ~(u32)JOB) + JOB + 1 + what;
 	lapic_icr(0, ICR_OTHERS | POKE);
 }
 
