@@ -10,6 +10,7 @@ import subprocess
 import tempfile
 
 from lab.build import build
+from lab.erred import SENTENCE, emulator_erred
 from lab.host import BUILD, ESCAPE_WORDS, KERNEL, Host, Refused, at_terminal, claim, qemu_command, read_text, say, stop, terminal_kept
 
 MACHINES = ("web", "db", "mail")
@@ -78,6 +79,8 @@ def verdict(log, status):
             raise Refused(line[len("error: "):])
     if re.search(r"^panic: ", log, re.M) or (status and log):
         say("\n".join(log.splitlines()[-RECORD_LINES:]))
+        if emulator_erred(log):
+            say(SENTENCE)
         return STATUS_ENDED
     if status:
         return 2  # QEMU has said why
