@@ -77,10 +77,10 @@ def verdict(log, status):
     for line in log.splitlines():
         if line.startswith("error: "):
             raise Refused(line[len("error: "):])
+    if emulator_erred(log):
+        say(f"{SENTENCE}: what the log has of it is not Ringmur's doing.")
     if re.search(r"^panic: ", log, re.M) or (status and log):
         say("\n".join(log.splitlines()[-RECORD_LINES:]))
-        if emulator_erred(log):
-            say(SENTENCE)
         return STATUS_ENDED
     if status:
         return 2  # QEMU has said why
