@@ -1,5 +1,5 @@
 # Several machines on one host: side by side, resets, bad definitions.
-# timeout: 240
+# timeout: 360
 . "$(dirname "$0")/lib.sh"
 
 vms='# three, two of them on one image
@@ -9,7 +9,7 @@ vm name=c mem=64M kernel=registers vcpus=2 reset=end weight=300
 vm name=d mem=128M kernel=hello start=no'
 for processors in 1 2 4; do
 	expect "three machines on $processors processors" 0 "" \
-		several 256M $processors 60 operator=no "build/guests/hello.elf hello" "build/guests/registers.elf registers"
+		several 256M $processors 120 operator=no "build/guests/hello.elf hello" "build/guests/registers.elf registers"
 	count_is "each ended by itself, with all its checks right" 3 "$(ends '[abc] test 0$')"
 	count_is "clean audits at each end" 6 "$(grep -c '^audit: clean' "$scratch/log")"
 done
