@@ -27,7 +27,7 @@ from lab.operator import Wrong
 from lab.rig import Rig
 
 LIMIT_SECONDS = 380  # for an attempt
-ATTEMPTS = 4  # a computer was seen on which the emulator errs in a quarter of them
+ATTEMPTS = 4  # a computer was seen on which the emulator errs in two of twenty
 UP_SECONDS, KEYS_SECONDS, SEARCH_SECONDS, OFF_SECONDS = 170, 120, 90, 60
 PATTERN_MIB, LEAST_SEARCHED_MIB = 1024, 1000
 PATTERN_KEYS = PATTERN_MIB * MIB // keys.LINE
