@@ -1,4 +1,5 @@
-# ./run as a person starts it, its terminal a pipe: the operator's console, a machine's shell, `quit`. What the machines owe each other is smoke's.
+# ./run as a person starts it, its terminal a pipe: the operator's console, a machine's shell, `quit`; whom it blames for a machine's end. What the
+# machines owe each other is smoke's.
 # timeout: 150
 . "$(dirname "$0")/lib.sh"
 
@@ -31,8 +32,8 @@ for regex in "^Machine: QEMU, (KVM|emulated by TCG)" "^  cmdline +console=ttyS0 
 done
 [ $status = 0 ] || fails "quit: status $status" /dev/stdin <<<"$output"
 
-# Whom a record blames: QEMU, where a guest's own IDT could not be read or it was Ringmur's; nobody else by any other.
-blamed() { PYTHONPATH=tools python3 -B -c 'import sys; from lab.erred import emulator_erred; print(emulator_erred(sys.stdin.read()))'; }
+# Whom a record blames: QEMU, where it emulates and a guest's own IDT could not be read or it was Ringmur's; nobody by any other.
+blamed() { PYTHONPATH=tools RINGMUR_ACCEL=${accel:-tcg} python3 -B -c 'import sys; from lab.erred import emulator_erred; print(emulator_erred(sys.stdin.read()))'; }
 judge() { # CODE CR2 IDT
 	printf 'record of web, vCPU 1: exit %s\n  rip 0 rflags 2 cpl 0\n  cr0 1 cr2 %s cr3 0 cr4 0 efer 0\n  cs 10 base 0 limit 0 attributes 0\n  idtr 0 base %s limit fff attributes 0\n' "$@" | blamed
 }
@@ -41,5 +42,6 @@ count_is "a triple fault at the gate of #DF is the emulator's" True "$(judge 7f 
 count_is "one at another place is not" False "$(judge 7f fffffe00000000e0 fffffe0000000000)"
 count_is "nor is another end" False "$(judge 400 fffffe0000000080 fffffe0000000000)"
 count_is "one with Ringmur's IDT is" True "$(judge 7f 0 "$ringmurs")"
+count_is "with KVM nothing is" False "$(accel=kvm judge 7f fffffe0000000080 fffffe0000000000)"
 count_is "no record blames nobody" False "$(printf 'end: web triple fault\n' | blamed)"
 finish

@@ -78,7 +78,7 @@ def verdict(log, status):
         if line.startswith("error: "):
             raise Refused(line[len("error: "):])
     if emulator_erred(log):
-        say(f"{SENTENCE}: what the log has of it is not Ringmur's doing.")
+        say(f"{SENTENCE}: so it looks by the log, and then it is not Ringmur's doing.")
     if re.search(r"^panic: ", log, re.M) or (status and log):
         say("\n".join(log.splitlines()[-RECORD_LINES:]))
         return STATUS_ENDED

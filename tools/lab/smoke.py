@@ -61,7 +61,7 @@ class Smoke:
         """Waits until each machine's console has shown its pattern; {name: match}. Looks around, audits now and then."""
         limit, found = after(seconds), {}
         while len(found) < len(wanted):
-            record = re.search(r"^record of (\w+), .*$", self.rig.log_text(), re.M)
+            record = re.search(r"^record of (\w+), (?:.*\n)+?  idtr .*\n", self.rig.log_text(), re.M)
             if record:
                 raise Wrong(f"{record[1]} was ended, and the log says why")
             for name, regex in wanted.items():
